@@ -1,0 +1,25 @@
+"""What happens to an image: pure functions of arrays and addresses.
+
+No files but pipelines, no clocks, no environment, no processes. `materialize` runs this at scale and
+is never imported from here.
+"""
+
+from pipelines.errors import FactualError, ImageContractError, ParameterError, PipelineError, PipelineFileError
+from pipelines.pipeline import Pipeline
+from pipelines.serialization import fingerprint, from_dict, load, preset_names, to_dict
+from pipelines.transform import REGISTRY
+
+__all__ = [
+    "REGISTRY",
+    "FactualError",
+    "ImageContractError",
+    "ParameterError",
+    "Pipeline",
+    "PipelineError",
+    "PipelineFileError",
+    "fingerprint",
+    "from_dict",
+    "load",
+    "preset_names",
+    "to_dict",
+]

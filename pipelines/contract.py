@@ -1,0 +1,97 @@
+"""What an image is here: the one place where arrays are checked.
+
+Images come as (n, H, W, C), C-contiguous, C from 1 to 4, uint8 in [0, 255] or float32 in a range that
+is stated; several images of different sizes come as an `Arena`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import ImageContractError
+from pipelines.kernels import SLACK_BYTES
+
+MAX_SIDE = 16384
+"""Longest side in pixels: coordinates keep 2**-20 of a pixel exact up to here."""
+Batch = NDArray[np.uint8] | NDArray[np.float32]
+"""(n, H, W, C) uint8 or float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """Images laid out one after another in one flat array, each (H, W, C), with room behind.
+
+    The blending loops may read (with weight 0) up to one row and `SLACK_BYTES` past an image, so the
+    array is longer than its images.
+    """
+
+    values: NDArray[np.uint8] | NDArray[np.float32]
+    """(m,) uint8 or float32."""
+    starts: NDArray[np.int64]
+    """(n,) index of each image's first value."""
+    heights: NDArray[np.int64]
+    """(n,)"""
+    widths: NDArray[np.int64]
+    """(n,)"""
+    channels: int
+    """The same for all."""
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.starts)
+
+    def image(self, row: int) -> Batch:
+        """(H, W, C) view of one image."""
+        height, width = int(self.heights[row]), int(self.widths[row])
+        start = int(self.starts[row])
+        flat = self.values[start : start + height * width * self.channels]
+        return flat.reshape(height, width, self.channels)
+
+    def take(self, rows: NDArray[np.integer]) -> "Arena":
+        """The same pixels, with images picked and repeated by row; nothing is copied."""
+        picked = (self.starts[rows], self.heights[rows], self.widths[rows])
+        return Arena(self.values, *picked, self.channels)
+
+
+def pack(images: Sequence[Batch] | Batch) -> Arena:
+    """Copies images into an arena.
+
+    Args:
+        images: (n, H, W, C), or a sequence of (H, W, C) that may differ in size but not in dtype or
+            channels; uint8 or float32; not modified.
+
+    Raises:
+        ImageContractError: rank, dtype or channels are wrong or differ, or a side is out of bounds.
+    """
+    for row, image in enumerate(images):
+        _check(image, images[0], row)
+    heights = np.array([image.shape[0] for image in images], dtype=np.int64)
+    widths = np.array([image.shape[1] for image in images], dtype=np.int64)
+    channels = images[0].shape[2] if len(images) else 1
+    sizes = heights * widths * channels
+    ends = np.cumsum(sizes)
+    room = int(ends[-1]) + int((widths * channels).max()) + SLACK_BYTES if len(sizes) else 0
+    values = np.zeros(room, dtype=images[0].dtype if len(images) else np.uint8)
+    for image, start, size in zip(images, ends - sizes, sizes, strict=True):
+        values[start : start + size] = image.reshape(-1)
+    return Arena(values, ends - sizes, heights, widths, channels)
+
+
+def _check(image: Batch, first: Batch, row: int) -> None:
+    good = (
+        image.ndim == 3
+        and image.dtype in (np.dtype(np.uint8), np.dtype(np.float32))
+        and image.dtype == first.dtype
+        and 1 <= image.shape[2] <= 4
+        and image.shape[2] == first.shape[2]
+        and 1 <= min(image.shape[:2])
+        and max(image.shape[:2]) <= MAX_SIDE
+    )
+    if not good:
+        expected = f"(H, W, C) uint8 or float32, C in 1…4, sides in [1, {MAX_SIDE}], all alike"
+        raise ImageContractError(
+            f"image {row}: expected {expected}, got {image.shape} {image.dtype}; convert it first",
+            {"row": row, "expected": expected, "found": (image.shape, str(image.dtype))},
+        )

@@ -1,0 +1,155 @@
+"""Runs programs on images: turns programs into the kernels' arguments, and nothing else.
+
+Whoever needs an augmented image, offline, on the fly, for repair or to explain one, comes through
+`run`, so that they cannot differ.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines import kernels, reference
+from pipelines.contract import Arena, Batch, pack
+from pipelines.errors import ImageContractError
+from pipelines.kernels import BORDERS, WEIGHT_BITS
+from pipelines.program import Programs
+
+INTERPOLATIONS = ("bilinear", "nearest")
+
+
+class Sampling(Protocol):
+    """How a pipeline reads its source."""
+
+    @property
+    def border(self) -> str:
+        """One of `BORDERS`."""
+
+    @property
+    def interpolation(self) -> str:
+        """One of `INTERPOLATIONS`."""
+
+    def fill_levels(self, channels: int) -> tuple[float, ...]:
+        """The level of each channel outside under a constant border."""
+
+
+def run(
+    programs: Programs,
+    images: Arena,
+    sampling: Sampling,
+    out: Batch,
+    *,
+    value_range: tuple[float, float] | None = None,
+    plain: bool = False,
+) -> None:
+    """Writes the n augmented images.
+
+    Args:
+        programs: n programs.
+        images: n images, uint8 or float32.
+        sampling: the pipeline's border, fill and interpolation.
+        out: (n, H', W', C) of the images' dtype, C-contiguous; written.
+        value_range: for float32 images, the values that mean black and white; None where no step
+            changes values.
+        plain: True to run the NumPy twin instead of the kernel.
+
+    Raises:
+        ImageContractError: ``out`` does not fit, or float32 images meet a step that needs levels.
+    """
+    expected = (len(programs), programs.height, programs.width, images.channels)
+    fits = out.shape == expected and out.dtype == images.values.dtype
+    if not fits or not out.flags.c_contiguous:
+        raise ImageContractError(
+            f"output: expected {expected} {images.values.dtype}, C-contiguous, "
+            f"got {out.shape} {out.dtype}; allocate it so",
+            {"expected": expected, "found": out.shape},
+        )
+    if images.values.dtype == np.uint8:
+        _run_uint8(programs, _prefiltered(images, programs.halvings), sampling, out, plain)
+    else:
+        _run_float32(programs, images, sampling, out, value_range, plain)
+
+
+def _run_uint8(
+    programs: Programs, images: Arena, sampling: Sampling, out: Batch, plain: bool
+) -> None:
+    rounding = 0.0 if programs.truncates else 0.5
+    tones = np.empty((len(programs), 5), dtype=np.float32)
+    tones[:, 0] = programs.gain * 2.0**-WEIGHT_BITS
+    parts = (programs.bias, programs.low, programs.high, programs.range_bias)
+    for column, part in enumerate(parts, start=1):
+        tones[:, column] = part + rounding
+    fill = np.floor(programs.fill + rounding).astype(np.uint8)
+    if programs.table_covers_fill and not programs.clips:
+        tables = np.broadcast_to(programs.table, (len(programs), fill.shape[1], 256))
+        fill = np.take_along_axis(tables, fill[:, :, None].astype(np.int64), axis=2)[:, :, 0]
+    raw_fill = np.array(sampling.fill_levels(images.channels)) * 2.0**WEIGHT_BITS
+    to_whole = sampling.interpolation == "nearest"
+    warp = reference.warp_uint8 if plain else kernels.warp_uint8
+    warp(
+        images.values, images.starts, images.heights, images.widths, programs.matrix, tones,
+        np.ascontiguousarray(fill), np.rint(raw_fill).astype(np.int32), programs.table,
+        BORDERS.index(sampling.border), np.int64(programs.margin),
+        np.int64(1 << 31 if to_whole else 1 << (31 - WEIGHT_BITS)),
+        np.uint64(0 if to_whole else (1 << WEIGHT_BITS) - 1), programs.clips, out,
+    )  # fmt: skip
+
+
+def _run_float32(
+    programs: Programs,
+    images: Arena,
+    sampling: Sampling,
+    out: Batch,
+    value_range: tuple[float, float] | None,
+    plain: bool,
+) -> None:
+    if programs.table.shape[1] or programs.halvings.any():
+        raise ImageContractError(
+            "float32 images: expected steps that are linear, got one that works on 256 levels "
+            "(gamma, keras_brightness) or prefilters; store the images as uint8",
+            {"expected": "linear steps", "found": "a table or a prefilter"},
+        )
+    black, white = value_range or (0.0, 255.0)
+    per_level = (white - black) / 255.0
+    tones = np.empty((len(programs), 5), dtype=np.float32)
+    tones[:, 0] = programs.gain
+    offset = black - programs.gain * black
+    tones[:, 1] = programs.bias * per_level + offset
+    tones[:, 2] = programs.low * per_level + black
+    tones[:, 3] = programs.high * per_level + black
+    tones[:, 4] = programs.range_bias * per_level + offset
+    untouched = (programs.gain == 1) & (programs.bias == 0)
+    if value_range is None or programs.clips or untouched.all():
+        # Without a step that clips to black and white, values outside them are the user's own.
+        tones[:, 2], tones[:, 3] = -np.inf, np.inf
+    raw_fill = np.array(sampling.fill_levels(images.channels)) * per_level + black
+    to_whole = sampling.interpolation == "nearest"
+    warp = reference.warp_float32 if plain else kernels.warp_float32
+    warp(
+        images.values, images.starts, images.heights, images.widths, programs.matrix, tones,
+        (programs.fill * per_level + black).astype(np.float32), raw_fill.astype(np.float32),
+        BORDERS.index(sampling.border), np.int64(programs.margin),
+        np.int64(1 << 31 if to_whole else 0),
+        np.uint64(0 if to_whole else (1 << 32) - 1), programs.clips, out,
+    )  # fmt: skip
+
+
+def _prefiltered(images: Arena, halvings: NDArray[np.int64]) -> Arena:
+    """The arena with every image halved as often as its program asks; shared work is done once."""
+    if not halvings.any():
+        return images
+    reduced: dict[tuple[int, int], Batch] = {}
+    for row in range(len(images)):
+        key = (int(images.starts[row]), int(halvings[row]))
+        if key in reduced:
+            continue
+        image = images.image(row)
+        for level in range(1, key[1] + 1):
+            known = reduced.get((key[0], level))
+            image = kernels.halve(image) if known is None else known
+            reduced[key[0], level] = image
+        reduced[key] = image
+    order = {key: place for place, key in enumerate(reduced)}
+    packed = pack(list(reduced.values()))
+    keys = zip(images.starts.tolist(), halvings.tolist(), strict=True)
+    return packed.take(np.array([order[key] for key in keys]))

@@ -1,0 +1,231 @@
+"""Lowers drawn parameters to one fixed-size program per image.
+
+A program is a matrix, a tone and, where something is not linear, a table: everything the kernel needs
+for one image. Geometry composes to the matrix wherever its steps stand in the file; pointwise steps
+fold, in their order, into ``gain · value + bias`` clamped, and from the first step that is not linear
+on into a table of 256 levels. So an image is resampled once and quantised once. A constant border's
+fill enters at the last geometric step: pointwise steps after it change the fill, those before do not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines import affine
+from pipelines.errors import ParameterError, PipelineFileError
+from pipelines.transform import (
+    Canvas,
+    Geometric,
+    Linear,
+    Parameters,
+    Photometric,
+    Table,
+    Tone,
+    Transform,
+    Values,
+)
+
+_MAX_STEP = 2.0**14
+_MAX_OFFSET = 2.0**28
+_PREFILTER_FROM = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The programs of n images; values are in levels from 0 to 255 whatever the images' dtype."""
+
+    matrix: NDArray[np.int64]
+    """(n, 6) 32.32 fixed point, output pixel to source pixel: xx xy xt yx yy yt."""
+    gain: Values
+    """(n,)"""
+    bias: Values
+    """(n,)"""
+    low: Values
+    """(n,) lowest level after the linear part."""
+    high: Values
+    """(n,) highest level after the linear part."""
+    range_bias: Values
+    """(n,) the bias without the shift that clips to the image's own range."""
+    fill: NDArray[np.float64]
+    """(n, C) level outside under a constant border, after the linear steps that follow it."""
+    table: NDArray[np.uint8]
+    """(n, T, 256) applied last; T = 0 without a table, 1 for all channels, or C."""
+    halvings: NDArray[np.int64]
+    """(n,) how often the source is halved before it is sampled."""
+    truncates: bool
+    """True where the linear part drops fractions instead of rounding."""
+    clips: bool
+    """True where levels are clipped to the moved image's own extremes."""
+    table_covers_fill: bool
+    """True where the steps in the table come after the border came in."""
+    margin: int
+    """How far outside the image a coordinate still counts as inside, in 32.32."""
+    height: int
+    """Of the output, in pixels."""
+    width: int
+    """Of the output, in pixels."""
+
+    def __len__(self) -> int:
+        """The number of programs."""
+        return len(self.matrix)
+
+
+class _Chain:
+    """A clamped linear map of n images in levels: ``clip(gain · level + bias, low, high)``.
+
+    Such maps are closed under composition as long as gains are not negative.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.gain, self.bias = np.ones(count), np.zeros(count)
+        self.low, self.high = np.zeros(count), np.full(count, 255.0)
+
+    def append(self, tone: Linear) -> None:
+        """Adds a step and the clip to [0, 255] that follows every step."""
+        self.gain, self.bias = self.gain * tone.gain, self.bias * tone.gain + tone.bias
+        self.low = np.clip(self.low * tone.gain + tone.bias, 0, 255)
+        self.high = np.clip(self.high * tone.gain + tone.bias, 0, 255)
+
+    def __call__(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The map of (n, k) levels."""
+        mapped = levels * self.gain[:, None] + self.bias[:, None]
+        return np.clip(mapped, self.low[:, None], self.high[:, None])
+
+
+def check_order(steps: Sequence[Transform]) -> None:
+    """Refuses orders that have no fused meaning.
+
+    Raises:
+        PipelineFileError: `keras_channel_shift` twice, before a geometric step that is not a flip,
+            or after another photometric step.
+    """
+    clipping = [
+        i for i, s in enumerate(steps) if isinstance(s, Photometric) and s.clips_to_image_range
+    ]
+    if not clipping:
+        return
+    at = clipping[0]
+    late = any(isinstance(s, Geometric) and s.brings_in_border for s in steps[at + 1 :])
+    early = any(isinstance(s, Photometric) for s in steps[:at])
+    if late or early or len(clipping) > 1:
+        names = [s.name for s in steps]
+        raise PipelineFileError(
+            f"step {at + 1} ({steps[at].name}): expected once, after every geometric step but flips "
+            f"and before every other photometric step, got {names}; "
+            "move it, or use channel_shift, which has no such limit",
+            {"step": steps[at].name, "found": names},
+        )
+
+
+def lower(
+    steps: Sequence[Transform],
+    parameters: Sequence[Parameters],
+    canvas: Canvas,
+    fill: Sequence[float],
+    output: tuple[int, int],
+) -> Programs:
+    """The programs of n images.
+
+    Args:
+        steps: the pipeline's steps, in order.
+        parameters: each step's drawn parameters.
+        canvas: the sources' sizes.
+        fill: level of each channel outside under a constant border, in [0, 255].
+        output: the height and width every image ends with.
+
+    Raises:
+        ParameterError: a matrix is too extreme for 32.32 fixed point.
+    """
+    count = len(canvas.heights)
+    matrix, halvings, margin = _geometry(steps, parameters, canvas, output)
+    border_place = max(
+        (i for i, s in enumerate(steps) if isinstance(s, Geometric) and s.brings_in_border),
+        default=-1,
+    )
+    chain, fill_chain, unshifted = _Chain(count), _Chain(count), _Chain(count)
+    tabled: list[tuple[int, Photometric, Tone]] = []
+    clips = False
+    for place, (step, drawn) in enumerate(zip(steps, parameters, strict=True)):
+        if not isinstance(step, Photometric):
+            continue
+        tone = step.tone(drawn)
+        if tabled or isinstance(tone, Table):
+            tabled.append((place, step, tone))
+            continue
+        chain.append(tone)
+        clips = clips or step.clips_to_image_range
+        if place > border_place:
+            fill_chain.append(tone)
+        if not step.clips_to_image_range:
+            unshifted.append(tone)
+    return Programs(
+        matrix=matrix, gain=chain.gain, bias=chain.bias, low=chain.low, high=chain.high,
+        range_bias=unshifted.bias,
+        fill=fill_chain(np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))),
+        table=_table([(step, tone) for _, step, tone in tabled], count, len(fill)),
+        halvings=halvings,
+        truncates=bool(tabled) and tabled[0][1].truncates,
+        clips=clips,
+        table_covers_fill=bool(tabled) and tabled[0][0] > border_place,
+        margin=margin, height=output[0], width=output[1],
+    )  # fmt: skip
+
+
+def _geometry(
+    steps: Sequence[Transform],
+    parameters: Sequence[Parameters],
+    canvas: Canvas,
+    output: tuple[int, int],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """The fixed-point matrices, the halvings and the margin."""
+    count = len(canvas.heights)
+    total = affine.identity(count)
+    shrink = np.ones(count)
+    margin = 0
+    here = canvas
+    for step, drawn in zip(steps, parameters, strict=True):
+        if isinstance(step, Geometric):
+            total = affine.compose(total, step.matrices(drawn, here))
+            reduction = step.shrink(drawn, here)
+            shrink = shrink if reduction is None else shrink * reduction
+            margin = 1 << 31 if step.resamples_area else margin
+            here = step.canvas_after(here)
+    halvings = np.zeros(count, dtype=np.int64)
+    while (too_fine := shrink / 2.0**halvings > _PREFILTER_FROM).any():
+        halvings += too_fine
+    out_x, out_y = (output[1] - 1) * 0.5, (output[0] - 1) * 0.5
+    half_x, half_y = (canvas.widths - 1) * 0.5, (canvas.heights - 1) * 0.5
+    matrix, largest = affine.to_fixed_point(total, half_x, half_y, out_x, out_y, halvings)
+    if not (largest[0] < _MAX_STEP and largest[1] < _MAX_OFFSET):
+        raise ParameterError(
+            "a drawn matrix: expected steps below 2**14 and offsets below 2**28 pixels, got "
+            f"{largest[0]:g} and {largest[1]:g}; narrow the zooms and shifts of the pipeline",
+            {"expected": (_MAX_STEP, _MAX_OFFSET), "found": tuple(largest)},
+        )
+    return matrix, halvings, margin
+
+
+def _table(
+    tones: Sequence[tuple[Photometric, Tone]], count: int, channels: int
+) -> NDArray[np.uint8]:
+    """All steps from the first table on, as one table of rounded levels.
+
+    A further table starts from whole levels, as the first one does.
+    """
+    if not tones:
+        return np.empty((count, 0, 256), dtype=np.uint8)
+    levels = np.broadcast_to(np.arange(256.0), (count, 256))
+    for step, tone in tones:
+        if isinstance(tone, Table):
+            whole = np.floor(levels if step.truncates else levels + 0.5).astype(np.int64)
+            levels = np.take_along_axis(tone.levels, whole, axis=1)
+        else:
+            levels = np.clip(levels * tone.gain[:, None] + tone.bias[:, None], 0, 255)
+    table = np.floor(levels + 0.5).astype(np.uint8)
+    if channels == 4 and any(step.truncates for step, _ in tones):
+        # Pillow's brightness leaves alpha alone.
+        alpha = np.broadcast_to(np.arange(256, dtype=np.uint8), (count, 256))
+        return np.stack([table, table, table, alpha], axis=1)
+    return table[:, None, :].copy()

@@ -1,0 +1,157 @@
+"""Pipelines as files, and the fingerprint that names what they do.
+
+A pipeline file is TOML: the pipeline's own keys, then one ``[[step]]`` table for each step, whose
+``transform`` names it and whose other keys are its parameters. Keys that nobody knows are refused,
+with the nearest one that exists.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pipelines import geometric, photometric, resizing
+from pipelines.errors import PipelineFileError
+from pipelines.pipeline import Pipeline
+from pipelines.randomness import RNG_NAME
+from pipelines.transform import REGISTRY, Transform
+
+ARITHMETIC = "fused-bilinear14/1"
+"""The name of the pixel arithmetic; it changes whenever any pixel would."""
+TRANSFORM_MODULES = (geometric, photometric, resizing)
+"""Where transforms live; importing them fills the registry."""
+_OWN_KEYS = ("name", "border", "fill", "interpolation", "step")
+
+
+def to_dict(pipeline: Pipeline) -> dict[str, Any]:
+    """The pipeline as plain data, defaults left out of the steps; `from_dict` reads it back."""
+    return {
+        "name": pipeline.name,
+        "border": pipeline.border,
+        "fill": [float(level) for level in pipeline.fill],
+        "interpolation": pipeline.interpolation,
+        "step": [{"transform": step.name} | step.options() for step in pipeline.steps],
+    }
+
+
+def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
+    """The pipeline that plain data describe.
+
+    Args:
+        data: as `to_dict` gives it or a TOML file holds it.
+        where: what to call it in errors, such as the file's path.
+
+    Raises:
+        PipelineFileError: an unknown key, a missing parameter, a wrong type.
+        ParameterError: a parameter outside its interval.
+    """
+    _known_keys(data, _OWN_KEYS, where)
+    steps = data.get("step", [])
+    if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+        raise PipelineFileError(
+            f"{where}: expected one [[step]] table for each step, got {type(steps).__name__}",
+            {"where": where, "expected": "[[step]] tables", "found": type(steps).__name__},
+        )
+    fill = data.get("fill", (0.0,))
+    levels = tuple(fill) if isinstance(fill, list | tuple) else (fill,)
+    if not all(isinstance(level, int | float) for level in levels):
+        raise PipelineFileError(
+            f"{where}: fill: expected a level or a list of levels, got {fill!r}",
+            {"where": where, "expected": "levels in [0, 255]", "found": fill},
+        )
+    made = tuple(_step(step, f"{where}, step {i}") for i, step in enumerate(steps, start=1))
+    return Pipeline(
+        steps=made,
+        name=str(data.get("name", "pipeline")),
+        border=data.get("border", "nearest"),
+        fill=tuple(map(float, levels)),
+        interpolation=data.get("interpolation", "bilinear"),
+    )
+
+
+def _step(data: Mapping[str, Any], where: str) -> Transform:
+    name = data.get("transform")
+    if name not in REGISTRY:
+        raise PipelineFileError(
+            f"{where}: transform: expected one of {sorted(REGISTRY)}, got {name!r}"
+            f"{_nearest(str(name), REGISTRY)}",
+            {"where": where, "expected": sorted(REGISTRY), "found": name},
+        )
+    kind = REGISTRY[name]
+    options = {key: value for key, value in data.items() if key != "transform"}
+    known = [f.name for f in fields(kind)]
+    _known_keys(options, known, f"{where} ({name})")
+    required = [f.name for f in fields(kind) if f.default is MISSING]
+    missing = [option for option in required if option not in options]
+    if missing:
+        raise PipelineFileError(
+            f"{where} ({name}): expected {missing[0]!r}, got {sorted(options) or 'no parameters'}; "
+            "add it",
+            {"where": where, "expected": missing[0], "found": sorted(options)},
+        )
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+
+
+def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in data:
+        if key not in known:
+            raise PipelineFileError(
+                f"{where}: unknown key {key!r}{_nearest(key, known)}; known are {sorted(known)}",
+                {"where": where, "expected": sorted(known), "found": key},
+            )
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def load(pipeline: str | Path) -> Pipeline:
+    """A pipeline from a TOML file or, by bare name, from the presets.
+
+    Raises:
+        PipelineFileError: no such file or preset, or it is not a valid pipeline.
+    """
+    text = str(pipeline)
+    if not text.endswith(".toml") and text in preset_names():
+        file = resources.files("pipelines") / "presets" / f"{text}.toml"
+        return from_dict(tomllib.loads(file.read_text("utf-8")), f"preset {text}")
+    path = Path(text)
+    if not path.is_file():
+        raise PipelineFileError(
+            f"pipeline {text!r}: expected a TOML file or one of {preset_names()}, found neither"
+            f"{_nearest(text, preset_names())}",
+            {"path": text, "expected": preset_names(), "found": None},
+        )
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PipelineFileError(
+            f"{path}: expected TOML, got a syntax error: {error}; correct the file",
+            {"path": str(path), "expected": "TOML", "found": str(error)},
+        ) from error
+    return from_dict({"name": path.stem} | data, str(path))
+
+
+def preset_names() -> list[str]:
+    """The names of the presets that come with the package."""
+    folder = resources.files("pipelines") / "presets"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def canonical_text(pipeline: Pipeline) -> str:
+    """What the pipeline does, as canonical JSON: sorted keys, no name, the arithmetic included."""
+    data = to_dict(pipeline)
+    del data["name"]
+    data |= {"randomness": RNG_NAME, "arithmetic": ARITHMETIC, "keys": list(pipeline.step_keys)}
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def fingerprint(pipeline: Pipeline) -> str:
+    """SHA-256 of `canonical_text`, in hex: equal for pipelines that give the same pixels."""
+    return hashlib.sha256(canonical_text(pipeline).encode()).hexdigest()
