@@ -6,9 +6,10 @@ x (columns) to the right and y (rows) down. Six numbers a row: ``xx xy xt yx yy 
 and matrix product change with the CPU's vector width and fused multiply-add; + − × ÷ do not.
 """
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.compiled import compiled
 
 Matrices = NDArray[np.float64]
 """(n, 6) float64: one output-to-input map per image."""
@@ -24,7 +25,7 @@ _C2, _C4, _C6, _C8, _C10, _C12, _C14, _C16 = (
 )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def cosine_sine(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     """Cosine and sine of angles in degrees, within 2 units in the last place.
 
@@ -58,7 +59,7 @@ def cosine_sine(angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def compose(outer: Matrices, inner: Matrices) -> Matrices:
     """Row by row ``outer ∘ inner``: first inner, then outer.
 
@@ -106,7 +107,7 @@ def matrices(
     return out
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def to_fixed_point(
     total: Matrices,
     half_x: NDArray[np.float64],

@@ -14,10 +14,10 @@ pipeline's fingerprint, and a golden file pins the words.
 
 import hashlib
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.compiled import compiled
 from pipelines.errors import ParameterError
 
 RNG_NAME = "philox4x32-10/1"
@@ -95,7 +95,7 @@ def counters(sample_ids: NDArray[np.uint8], copies: NDArray[np.integer] | int) -
     return result
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def draw_words(keys: Words, counter: Words) -> Words:
     """The words of n addresses under k keys, as (n, 4 k) uint32; equals `draw_words_reference`."""
     num_addresses, num_keys = counter.shape[0], keys.shape[0]

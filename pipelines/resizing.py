@@ -9,10 +9,10 @@ flat areas stay exact and every processor gives the same bytes.
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.compiled import Array, compiled
 from pipelines.errors import ImageContractError
 from pipelines.geometric import require_size
 from pipelines.transform import Canvas, Parameters, Transform, finite_number, register, require
@@ -161,8 +161,10 @@ def _weights(size: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.int3
     return first, weights
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _resample(image, first_row, row_weights, first_column, column_weights):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+@compiled
+def _resample(
+    image: Array, first_row: Array, row_weights: Array, first_column: Array, column_weights: Array
+) -> Array:
     """Both passes: rows first, whose inner loop runs along memory, then columns."""
     height, width, channels = image.shape
     out = np.empty((len(first_row), len(first_column), channels), np.uint8)

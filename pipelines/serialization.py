@@ -155,3 +155,21 @@ def canonical_text(pipeline: Pipeline) -> str:
 def fingerprint(pipeline: Pipeline) -> str:
     """SHA-256 of `canonical_text`, in hex: equal for pipelines that give the same pixels."""
     return hashlib.sha256(canonical_text(pipeline).encode()).hexdigest()
+
+
+def from_canonical_text(text: str) -> Pipeline:
+    """The pipeline that `canonical_text` was made from, without its name.
+
+    Raises:
+        PipelineFileError: it is of another arithmetic, whose pixels this version cannot make.
+    """
+    data = json.loads(text)
+    made_by = {"randomness": data.pop("randomness", None), "arithmetic": data.pop("arithmetic", None)}
+    known = {"randomness": RNG_NAME, "arithmetic": ARITHMETIC}
+    data.pop("keys", None)
+    if made_by != known:
+        raise PipelineFileError(
+            f"stored pipeline: expected {known}, got {made_by}; use the release that built it",
+            {"expected": known, "found": made_by},
+        )
+    return from_dict(data, "stored pipeline")

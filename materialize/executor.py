@@ -1,0 +1,140 @@
+"""Runs tasks through joblib and comes back with every shard, or with all that went wrong.
+
+Tasks are idempotent: whatever is on disk and verifies is kept. So a pool that a killed worker took
+down is simply built anew and given the tasks again; joblib itself retries nothing. A worker that is
+killed a second time is not bad luck: the sources in flight are tried alone until the one that kills
+is found and named. It is never dropped, because what kills depends on the machine.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from materialize.errors import BuildFailedError, MaterializeError
+from materialize.job import Done, Workshop, run_task
+from materialize.planning import Task, rows_of
+from materialize.population import Population
+from materialize.scan_workers import ScanTask, killer_named
+
+BACKENDS = ("loky", "threading", "sequential")
+_ATTEMPTS = 2
+"""A pool may break once by bad luck: the system's memory killer, an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How many workers of which kind; decides time, never bytes."""
+
+    workers: int = 1
+    """Processes (or threads) that write shards at once."""
+    backend: str = "loky"
+    """joblib's name: ``loky``, ``threading``, ``sequential``, or a registered one such as
+    ``dask``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one task, errors included: one bad task must not hide the others."""
+
+    shards: tuple[Done, ...]
+    error: Exception | None
+
+
+def execute(
+    workshop: Workshop,
+    tasks: Sequence[Task],
+    population_of: Callable[[int], Population],
+    crew: Crew,
+) -> list[Done]:
+    """Writes the shards of all tasks.
+
+    Args:
+        workshop: what all tasks share.
+        tasks: in any order.
+        population_of: the population of a generation.
+        crew: the workers.
+
+    Returns:
+        The shards that are on disk; fewer than planned only if a deadline passed.
+
+    Raises:
+        BuildFailedError: tasks failed; all their errors are in its ``errors``.
+        RecordReadError: a source kills the process that decodes it.
+    """
+    left = {number: task for number, task in enumerate(tasks)}
+    shards: list[Done] = []
+    errors: list[Exception] = []
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            for number, outcome in _outcomes(workshop, left, population_of, crew):
+                del left[number]
+                shards += outcome.shards
+                errors += [outcome.error] if outcome.error else []
+            break
+        except BrokenProcessPool as error:
+            if attempt == _ATTEMPTS:
+                raise _killer(workshop, left.values(), population_of) from error
+    if errors:
+        raise _failure(errors)
+    return shards
+
+
+def _outcomes(
+    workshop: Workshop,
+    tasks: dict[int, Task],
+    population_of: Callable[[int], Population],
+    crew: Crew,
+) -> Iterable[tuple[int, _Outcome]]:
+    """Each task's outcome as it is done."""
+    if crew.workers == 1 or crew.backend == "sequential":
+        for number, task in list(tasks.items()):
+            rows = rows_of(population_of(task.generation), task)
+            yield _attempt(number, workshop, task, rows)
+        return
+    pool = Parallel(n_jobs=crew.workers, backend=crew.backend, return_as="generator_unordered")
+    calls = (
+        delayed(_attempt)(number, workshop, task, rows_of(population_of(task.generation), task))
+        for number, task in list(tasks.items())
+    )
+    yield from pool(calls)
+
+
+def _attempt(
+    number: int, workshop: Workshop, task: Task, rows: Population
+) -> tuple[int, _Outcome]:
+    shards: list[Done] = []
+    try:
+        shards.extend(run_task(workshop, task, rows))
+    except (MaterializeError, MemoryError) as error:
+        name = task.specs[0].file_name()
+        error.add_note(f"while building {name} and the {len(task.specs) - 1} shards with it")
+        return number, _Outcome(tuple(shards), error)
+    return number, _Outcome(tuple(shards), None)
+
+
+def _failure(errors: list[Exception]) -> BuildFailedError:
+    """One error for all, with the first one's words: causes tend to be shared."""
+    others = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
+    failure = BuildFailedError(
+        f"{len(errors)} tasks failed; finished shards are kept. {errors[0]}{others}. "
+        "Remove the cause and run the same command again",
+        {"errors": errors},
+    )
+    failure.__cause__ = ExceptionGroup("tasks that failed", errors)
+    return failure
+
+
+def _killer(
+    workshop: Workshop, tasks: Iterable[Task], population_of: Callable[[int], Population]
+) -> MaterializeError:
+    """The error for a pool that broke again: the image that kills, or a killer from outside."""
+    suspects = []
+    for task in tasks:
+        rows = rows_of(population_of(task.generation), task)
+        suspects.append(rows.source_index.tolist())
+    class_names = population_of(1).class_names
+    found = killer_named(ScanTask(workshop.source, class_names, header_only=False), suspects)
+    found.add_note("finished shards are kept")
+    return found

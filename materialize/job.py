@@ -1,0 +1,230 @@
+"""The inner loop: one task in, its shards on disk.
+
+A task's sources are decoded once; then each copy is rendered straight into the memory of its shard,
+hashed and committed, one shard at a time. What comes out depends on the shard's spec alone, so a task
+may run anywhere, twice, or in parts.
+"""
+
+import datetime
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.atomic import write_file
+from materialize.canonical import sha256_hex
+from materialize.environment import current_environment
+from materialize.errors import ManifestError
+from materialize.manifest import shard_path
+from materialize.planning import Task
+from materialize.population import Population, load_images
+from materialize.receipts import Receipt
+from materialize.shards.layout import ShardEntry, ShardSpec
+from materialize.shards.writer import OpenShard, ShardWriter
+from materialize.sources import Source
+from pipelines import Pipeline
+from pipelines.contract import Arena
+from pipelines.kernels import SLACK_BYTES
+from pipelines.transform import Canvas
+
+DECODED_BYTES_IN_MEMORY = 512 * 2**20
+"""A task's decoded sources beyond this go to a mapped temporary file."""
+PIXELS_AT_ONCE = 2**20
+"""Pixels rendered per call: programs of a batch stay in cache, and calls stay few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every task of a build shares; sent to workers once per task."""
+
+    directory: Path
+    source: Source
+    pipeline: Pipeline
+    seed: int
+    batch_size: int | None = None
+    """Images rendered per call; None chooses by size. Never changes a byte."""
+    deadline: float | None = None
+    """On `time.monotonic`: no shard is begun after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One shard that is on disk."""
+
+    entry: ShardEntry
+    timings_s: dict[str, float]
+    """Seconds by step; empty if the shard was there already."""
+
+
+def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]:
+    """Writes a task's shards that are not there yet, each with its receipt.
+
+    Args:
+        workshop: what all tasks share.
+        task: what to write.
+        rows: the task's rows of its population.
+    Yields:
+        The task's shards as they stand on disk; fewer than it names if the deadline passed.
+
+    Raises:
+        RecordReadError: a source changed or cannot be read.
+        UndecodableImageError: a source that was trusted turned out to be no image.
+        StorageError: the file system refused.
+    """
+    missing = []
+    for spec in task.specs:
+        entry = standing_shard(workshop.directory, spec)
+        if entry is None:
+            missing.append(spec)
+        else:
+            yield Done(entry, {})
+    if not missing or _is_late(workshop):
+        return
+    clock = _Clock()
+    images = decoded(workshop.source, workshop.pipeline, rows)
+    clock.lap("decode")
+    writer = ShardWriter()
+    for spec in missing:
+        if _is_late(workshop):
+            return
+        yield _write_shard(workshop, writer, spec, rows, images, clock)
+        clock = _Clock()
+
+
+def standing_shard(directory: Path, spec: ShardSpec) -> ShardEntry | None:
+    """The entry of a shard that is on disk with its receipt and every byte of it, else None."""
+    path = shard_path(directory, spec.file_name())
+    try:
+        receipt = Receipt.read(directory, spec.file_name())
+        if receipt is None or receipt.entry.spec != spec:
+            return None
+        data = np.memmap(path, dtype=np.uint8, mode="r")
+    except (ManifestError, FileNotFoundError, ValueError):
+        return None
+    entry = receipt.entry
+    if len(data) != entry.num_bytes or sha256_hex(memoryview(data)) != entry.file_sha256:
+        return None
+    return entry
+
+
+def _write_shard(
+    workshop: Workshop,
+    writer: ShardWriter,
+    spec: ShardSpec,
+    rows: Population,
+    images: Arena,
+    clock: "_Clock",
+) -> Done:
+    pipeline, is_copy = workshop.pipeline, spec.kind == "copy"
+    words = pipeline.draw(workshop.seed, rows.ids, spec.copy) if is_copy else None
+    beside: dict[str, NDArray[Any]] = {}
+    if words is not None and spec.parameters == "draws":
+        beside["draws"] = words
+    elif words is not None and spec.parameters == "full":
+        beside["parameters"] = parameter_table(pipeline, words, images)
+    clock.lap("draw")
+    with writer.shard(
+        spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, **beside
+    ) as shard:
+        clock.lap("assemble")
+        if words is None:
+            for row in range(spec.num_rows):
+                shard.rows(row, row + 1)[0] = images.image(row)
+        else:
+            render(pipeline, images, words, shard, workshop.batch_size)
+        clock.lap("render")
+        image = shard.finish()
+        clock.lap("digest")
+        write_file(shard_path(workshop.directory, spec.file_name()), image.data)
+        clock.lap("write")
+        entry = image.entry()
+        clock.lap("sha256")
+    finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    receipt = Receipt(entry, clock.laps, platform.node(), finished_at, current_environment())
+    receipt.write(workshop.directory)
+    return Done(entry, clock.laps)
+
+
+def render(
+    pipeline: Pipeline,
+    images: Arena,
+    words: NDArray[np.uint32],
+    shard: OpenShard,
+    batch_size: int | None = None,
+) -> None:
+    """Renders one copy of every image into a shard, batch by batch.
+
+    Args:
+        pipeline: what happens to the images.
+        images: the n prepared sources.
+        words: (n, words) their draws.
+        shard: where the pixels go.
+        batch_size: images per call; None chooses by size.
+    """
+    height, width, _ = shard.spec.image_shape
+    size = batch_size or max(PIXELS_AT_ONCE // (height * width), 1)
+    for start in range(0, len(images), size):
+        stop = min(start + size, len(images))
+        batch = images.take(np.arange(start, stop))
+        pipeline.augment(batch, words[start:stop], shard.rows(start, stop))
+
+
+def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
+    """Reads, decodes and prepares a run's images, in memory or in a mapped temporary file.
+
+    Raises:
+        RecordReadError: a record changed since the scan, or cannot be read.
+    """
+    if pipeline.resize:
+        heights = np.full(len(rows), pipeline.resize.height, dtype=np.int64)
+        widths = np.full(len(rows), pipeline.resize.width, dtype=np.int64)
+    else:
+        heights, widths = rows.heights.astype(np.int64), rows.widths.astype(np.int64)
+    sizes = heights * widths * rows.channels
+    ends = np.cumsum(sizes)
+    room = int(ends[-1]) + int((widths * rows.channels).max()) + SLACK_BYTES
+    values = _room_for(room, np.dtype(rows.dtype))
+    for row, (end, size) in enumerate(zip(ends.tolist(), sizes.tolist(), strict=True)):
+        image = pipeline.prepare(load_images(source, rows, (row,))[0])
+        values[end - size : end] = image.reshape(-1)
+    return Arena(values, ends - sizes, heights, widths, rows.channels)
+
+
+def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if count * dtype.itemsize <= DECODED_BYTES_IN_MEMORY:
+        return np.zeros(count, dtype=dtype)
+    # The name is gone at once; the mapping keeps the space until the array is dropped.
+    with tempfile.TemporaryFile(prefix="materialize-decoded-") as file:
+        return np.memmap(file, dtype=dtype, mode="w+", shape=(count,))
+
+
+def parameter_table(
+    pipeline: Pipeline, words: NDArray[np.uint32], images: Arena
+) -> NDArray[np.float64]:
+    """(n, parameters) float64: every drawn parameter in the order of `parameter_names`."""
+    drawn = pipeline.parameters(words, Canvas(images.heights, images.widths))
+    return np.stack([values for step in drawn for values in step.values()], axis=1)
+
+
+def _is_late(workshop: Workshop) -> bool:
+    return workshop.deadline is not None and time.monotonic() >= workshop.deadline
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self.laps[step] = self.laps.get(step, 0.0) + now - self._last
+        self._last = now
+

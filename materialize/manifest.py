@@ -1,0 +1,264 @@
+"""The identity of a dataset: which shards it has, and the digest of every byte of them.
+
+    OUT/manifest-000001.json      what this module writes, last of all: its presence means complete
+    OUT/manifest-000002.json      a later generation; names the digest of the one before
+    OUT/plan-000001.json          claimed before the first shard; see `materialize.plans`
+    OUT/population-<16 hex>.h5    the sample ids of one generation
+    OUT/shards/<name>.h5          see `materialize.shards.layout`
+    OUT/receipts/<name>.json      see `materialize.receipts`; outside every digest
+
+A manifest is a function of the plan and the shards alone: no time, host, path or version is in it,
+so equal datasets have equal manifests, and one digest of 64 hex digits pins a dataset whole.
+Readers probe for the next number and never list the directory: object stores list late or not at
+all, and a file with a similar name must mean nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from materialize.atomic import AlreadyPublishedError, publish_file
+from materialize.canonical import canonical_json, sha256_hex
+from materialize.errors import ManifestError, ManifestMissingError, PlanConflictError
+from materialize.shards.layout import ShardEntry
+
+FORMAT_NAME = "materialize-manifest"
+FORMAT_VERSION = 1
+
+SHARDS_DIRECTORY = "shards"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class PopulationEntry:
+    """The samples of one generation."""
+
+    generation: int
+    file: str
+    digest: str
+    counts: dict[str, int]
+    """Number of samples by split."""
+
+    def __post_init__(self) -> None:
+        if self.file != population_name(self.digest):
+            raise ValueError(f"{self.file!r} is not the name of population {self.digest}")
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the shards."""
+
+    num_shards: int
+    num_rows: int
+    num_bytes: int
+    images_stored_bytes: int
+
+    @classmethod
+    def of(cls, shards: Iterable[ShardEntry]) -> Self:
+        """The sums over some shards."""
+        entries = tuple(shards)
+        return cls(
+            num_shards=len(entries),
+            num_rows=sum(entry.spec.num_rows for entry in entries),
+            num_bytes=sum(entry.num_bytes for entry in entries),
+            images_stored_bytes=sum(entry.images_stored_bytes for entry in entries),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One complete state of a dataset.
+
+    Raises:
+        ValueError: fields contradict each other.
+    """
+
+    format: str = FORMAT_NAME
+    version: int = FORMAT_VERSION
+    number: int
+    """From 1, one more with every change of the dataset."""
+    parent: str | None
+    """Digest of the manifest before; None for the first."""
+    plan: str
+    """Fingerprint of the plan."""
+    pipeline: str
+    """Canonical text of the pipeline."""
+    pipeline_fingerprint: str
+    seed: int
+    copies: int
+    class_names: tuple[str, ...]
+    """In label order; only ever appended to."""
+    populations: tuple[PopulationEntry, ...]
+    codec: str
+    """Of newly built shards; each shard's own is in its spec."""
+    shards: tuple[ShardEntry, ...]
+    """Sorted by file name, so that the order of completion does not show."""
+    quarantine: dict[str, int]
+    """Number of records left out, by reason."""
+    totals: Totals
+
+    def __post_init__(self) -> None:
+        names = [entry.file for entry in self.shards]
+        if (self.format, self.version) != (FORMAT_NAME, FORMAT_VERSION):
+            raise ValueError(f"format {self.format!r} version {self.version} is unknown")
+        if self.number < 1 or (self.parent is None) != (self.number == 1):
+            raise ValueError(f"manifest {self.number} cannot have the parent {self.parent}")
+        if names != sorted(set(names)):
+            raise ValueError("the shards are not sorted by file name, or one is there twice")
+        if self.totals != Totals.of(self.shards):
+            raise ValueError(f"the totals are {self.totals}, the shards give another sum")
+
+    @property
+    def file_name(self) -> str:
+        """Such as ``manifest-000001.json``."""
+        return manifest_name(self.number)
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON; equal manifests give equal bytes."""
+        return canonical_json(msgspec.to_builtins(self))
+
+    def digest(self) -> str:
+        """SHA-256 of the file, as 64 hex digits: pins the dataset, and names it as a parent."""
+        return sha256_hex(self.to_bytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "the manifest") -> Self:
+        """The manifest in a file of whatever origin.
+
+        Args:
+            data: the whole file.
+            name: of the file, for messages.
+
+        Raises:
+            ManifestError: not a manifest, of another version, inconsistent, or not byte for byte
+                what `to_bytes` gives (an unknown or repeated key, for one).
+        """
+        head = _decode(data, _Head, name)
+        if (head.format, head.version) != (FORMAT_NAME, FORMAT_VERSION):
+            raise ManifestError(
+                f"{name} is {head.format!r} of version {head.version}; this release reads "
+                f"{FORMAT_NAME!r} of version {FORMAT_VERSION}. Use the release that wrote it",
+                {"file": name, "expected": FORMAT_VERSION, "found": head.version},
+            )
+        return decode_canonical(data, cls, name)
+
+    def publish(self, directory: Path) -> bool:
+        """Make the dataset complete: put the manifest under its number if that is free.
+
+        Returns:
+            True if this call published it, False if the same manifest was already there.
+
+        Raises:
+            PlanConflictError: another manifest has the number; nothing was changed.
+            StorageError: the file system refused.
+        """
+        try:
+            return publish_file(directory / self.file_name, self.to_bytes())
+        except AlreadyPublishedError as error:
+            raise PlanConflictError(
+                f"{directory / self.file_name} was published by another job with other content; "
+                f"nothing was changed. Run the command again to build upon it",
+                {"path": str(directory / self.file_name)},
+            ) from error
+
+
+def load_latest(directory: Path, *, pinned: str | None = None) -> Manifest:
+    """The newest manifest of a dataset, after checking that each names the one before.
+
+    Args:
+        directory: the dataset.
+        pinned: digest of the manifest to load instead of the newest; it must be in the chain.
+
+    Raises:
+        ManifestMissingError: there is no first manifest, or none with the pinned digest.
+        ManifestError: one is damaged, of another version, or does not follow from the one before.
+    """
+    number, parent, data = 1, None, None
+    while (following := _read(directory / manifest_name(number))) is not None:
+        _check_link(following, number, parent, directory)
+        data, parent, number = following, sha256_hex(following), number + 1
+        if parent == pinned:
+            break
+    if data is None or pinned not in (None, parent):
+        wanted = "manifest" if pinned is None else f"manifest with the digest {pinned}"
+        raise ManifestMissingError(
+            f"{directory} has no {wanted}: the dataset was not completed or is somewhere else; run "
+            f"`materialize build` to complete it",
+            {"path": str(directory), "pinned": pinned},
+        )
+    return Manifest.from_bytes(data, str(directory / manifest_name(number - 1)))
+
+
+def manifest_name(number: int) -> str:
+    """File name of a manifest."""
+    return f"manifest-{number:06d}.json"
+
+
+def population_name(digest: str) -> str:
+    """File name of a population."""
+    return f"population-{digest[:16]}.h5"
+
+
+def shard_path(directory: Path, shard_file: str) -> Path:
+    """Where a shard is."""
+    return directory / SHARDS_DIRECTORY / shard_file
+
+
+def decode_canonical(data: bytes, kind: type[_T], name: str) -> _T:
+    """Decode a dataclass from canonical JSON and require that this is all there was.
+
+    Raises:
+        ManifestError: not JSON, not of this shape, or more than what was understood.
+    """
+    value = _decode(data, kind, name)
+    again: Any = canonical_json(msgspec.to_builtins(value))
+    if again != data:
+        raise ManifestError(
+            f"{name} holds more than this release understands, or was edited by hand: writing it "
+            f"again gives {len(again)} bytes, not the {len(data)} that are there",
+            {"file": name},
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The few fields by which manifests are chained; the others are skipped, not decoded."""
+
+    format: str
+    version: int
+    number: int
+    parent: str | None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _check_link(data: bytes, number: int, parent: str | None, directory: Path) -> None:
+    """A manifest must carry its number and the digest of the one before."""
+    name = str(directory / manifest_name(number))
+    head = _decode(data, _Head, name)
+    if (head.number, head.parent) != (number, parent):
+        raise ManifestError(
+            f"{name} says it is manifest {head.number} after {head.parent}; expected manifest "
+            f"{number} after {parent}. It was edited or copied from another dataset; restore it",
+            {"file": name, "expected": (number, parent), "found": (head.number, head.parent)},
+        )
+
+
+def _decode(data: bytes, kind: type[_T], name: str) -> _T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(
+            f"{name} cannot be read: {error}. It is damaged or was not written by `materialize`",
+            {"file": name},
+        ) from error

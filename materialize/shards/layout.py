@@ -1,0 +1,244 @@
+"""What a shard is: its spec, its name and every dataset and attribute inside the file.
+
+A shard is an HDF5 file (format of HDF5 1.8, so any HDF5 of the last fifteen years reads it) with n
+rows. Raw codec, three rows of 2×2×1 pixels, two draw words:
+
+    ┌──────────┬─────────────────────────────────────────────────────────────────────────────┐
+    │ head     │ superblock, root group with the attributes below, dataset headers           │
+    │          │   labels      (n,)         int32    dataset-local class number, −1 for none │
+    │          │   sample_ids  (n, 16)      uint8    128-bit sample id                       │
+    │          │   draws       (n, words)   uint32   raw random words   ("draws")            │
+    │          │   parameters  (n, names)   float64  applied parameters ("full")             │
+    │          │ zeros up to the next multiple of 4,096                                      │
+    ├──────────┼─────────────────────────────────────────────────────────────────────────────┤
+    │ pixels   │   images      (n, H, W, C) uint8 or float32, contiguous, row order          │
+    ├──────────┼─────────────────────────────────────────────────────────────────────────────┤
+    │ tail     │ the last link of the root group (50 bytes)                                  │
+    └──────────┴─────────────────────────────────────────────────────────────────────────────┘
+
+Compressed codecs chunk `images` along the rows and have no such three parts. All numbers are
+little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical JSON), ``kind``,
+``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or `parameters`: ``columns``
+(JSON). Texts are fixed-length ASCII, so that no variable-length type is ever needed.
+
+Nothing about the machine, the time, the path or the software is inside: that is in the receipts.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.canonical import canonical_json, digest
+
+FORMAT_NAME = "materialize-shard"
+FORMAT_VERSION = 1
+
+ID_BYTES = 16
+IMAGES = "images"
+
+IMAGE_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("|u1"), "float32": np.dtype("<f4")}
+LABEL_DTYPE = np.dtype("<i4")
+DRAW_DTYPE = np.dtype("<u4")
+PARAMETER_DTYPE = np.dtype("<f8")
+
+ROOT_ATTRIBUTES = (
+    "format", "format_version", "spec", "kind", "split", "copy", "class_names", "recipe",
+)  # fmt: skip
+COLUMNS_ATTRIBUTE = "columns"
+
+_SPLIT = re.compile(r"[A-Za-z0-9_]{1,32}")
+_HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One dataset: ``shape`` has the rows first."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the decoded values."""
+        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSpec:
+    """Everything that decides a shard's bytes; equal specs give equal files.
+
+    Raises:
+        ValueError: a field is outside its set or interval, or two fields contradict each other.
+    """
+
+    kind: Literal["copy", "original"]
+    generation: int
+    """Of the population the rows come from, from 1."""
+    split: str
+    run: int
+    """Index of the run of samples within generation and split, from 0."""
+    first_row: int
+    """Position of the first row within generation and split."""
+    num_rows: int
+    copy: int
+    """Index of the copy, from 0; −1 for originals."""
+    image_shape: tuple[int, int, int]
+    """(H, W, C)."""
+    image_dtype: Literal["uint8", "float32"]
+    codec: str
+    parameters: Literal["none", "draws", "full"]
+    """What stands beside each row: nothing, the random words, or the applied parameters."""
+    recipe: str
+    """Hex digest of pipeline and seed; empty for originals."""
+    rows_digest: str
+    """See `rows_digest`: binds the ids, the labels and the class names."""
+    draw_words: tuple[str, ...] = ()
+    """Column names of `draws`, or of `parameters` for ``full``; empty for ``none``."""
+
+    def __post_init__(self) -> None:
+        for problem in self._problems():
+            raise ValueError(f"this is not a possible shard: {problem}")
+
+    def _problems(self) -> list[str]:
+        """What is wrong, most basic first."""
+        rules = {
+            f"generation must be at least 1, found {self.generation}": self.generation >= 1,
+            f"run and first_row must be at least 0, found {self.run} and {self.first_row}": (
+                min(self.run, self.first_row) >= 0
+            ),
+            f"num_rows must be at least 1, found {self.num_rows}": self.num_rows >= 1,
+            f"image_shape must be three sizes of at least 1, found {self.image_shape}": (
+                len(self.image_shape) == 3 and min(self.image_shape) >= 1
+            ),
+            f"split must be 1 to 32 letters, digits or _, found {self.split!r}": bool(
+                _SPLIT.fullmatch(self.split)
+            ),
+            f"rows_digest must be 64 hex digits, found {self.rows_digest!r}": bool(
+                _HEX_DIGEST.fullmatch(self.rows_digest)
+            ),
+            f"a copy has copy ≥ 0 and a recipe of 64 hex digits, found copy {self.copy} and recipe "
+            f"{self.recipe!r}": self.kind != "copy"
+            or (self.copy >= 0 and bool(_HEX_DIGEST.fullmatch(self.recipe))),
+            f"an original has copy −1, no recipe and no parameters, found copy {self.copy}, recipe "
+            f"{self.recipe!r} and parameters {self.parameters!r}": self.kind != "original"
+            or (self.copy == -1 and not self.recipe and self.parameters == "none"),
+            f"draw_words must name columns exactly if parameters are kept, found "
+            f"{self.draw_words} with parameters {self.parameters!r}": (
+                bool(self.draw_words) == (self.parameters != "none")
+            ),
+        }
+        return [problem for problem, holds in rules.items() if not holds]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict with every field."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "ShardSpec":
+        """The spec in a decoded JSON value.
+
+        Raises:
+            msgspec.ValidationError: a field is missing, of another type or impossible
+                (a ValueError).
+        """
+        return msgspec.convert(value, cls)
+
+    def digest(self) -> str:
+        """64 hex digits; the first 16 are in the file name."""
+        return digest(self.to_json())
+
+    def file_name(self) -> str:
+        """Such as ``copy-g0001-train-r00003-c00002-<16 hex digits of the digest>.h5``."""
+        copy = "" if self.kind == "original" else f"c{self.copy:05d}-"
+        return (
+            f"{self.kind}-g{self.generation:04d}-{self.split}-r{self.run:05d}-{copy}"
+            f"{self.digest()[:16]}.h5"
+        )
+
+    def columns(self) -> dict[str, Column]:
+        """The datasets beside the pixels, in the order they are written."""
+        columns = {
+            "labels": Column(LABEL_DTYPE, (self.num_rows,)),
+            "sample_ids": Column(np.dtype("|u1"), (self.num_rows, ID_BYTES)),
+        }
+        shape = (self.num_rows, len(self.draw_words))
+        if self.parameters == "draws":
+            columns["draws"] = Column(DRAW_DTYPE, shape)
+        elif self.parameters == "full":
+            columns["parameters"] = Column(PARAMETER_DTYPE, shape)
+        return columns
+
+    @property
+    def images(self) -> Column:
+        """The pixels."""
+        return Column(IMAGE_DTYPES[self.image_dtype], (self.num_rows, *self.image_shape))
+
+    @property
+    def row_bytes(self) -> int:
+        """Decoded bytes of one image."""
+        return self.images.num_bytes // self.num_rows
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """What the manifest says about one shard: enough to check every byte before it is parsed."""
+
+    file: str
+    """Name inside the directory ``shards``."""
+    spec: ShardSpec
+    num_bytes: int
+    file_sha256: str
+    """SHA-256 of the file, as ``sha256sum`` prints it."""
+    content_sha256: str
+    """Digest of the decoded arrays; see `materialize.shards.digests`."""
+    images_offset: int | None
+    """Where the pixels begin in a raw shard; None for other codecs."""
+    images_stored_bytes: int
+    """Bytes of the file that are pixels; what is left is columns and container."""
+    leaves: tuple[str, ...]
+    """SHA-256 of each leaf; see `materialize.shards.digests`."""
+
+    def __post_init__(self) -> None:
+        if self.file != self.spec.file_name():
+            raise ValueError(f"{self.file} is not the name of its spec, {self.spec.file_name()}")
+        end = (self.images_offset or 0) + self.images_stored_bytes
+        if min(self.images_offset or 0, self.images_stored_bytes) < 0 or end > self.num_bytes:
+            raise ValueError(f"{self.file}: its pixels end at {end} of {self.num_bytes} bytes")
+        if (
+            self.images_offset is not None
+            and self.images_stored_bytes != self.spec.images.num_bytes
+        ):
+            raise ValueError(f"{self.file}: the size of its pixels contradicts their shape")
+
+    @property
+    def container_bytes(self) -> int:
+        """Bytes that are neither pixels nor columns: headers, chunk index, alignment."""
+        columns = sum(column.num_bytes for column in self.spec.columns().values())
+        return self.num_bytes - self.images_stored_bytes - columns
+
+
+def rows_digest(
+    sample_ids: NDArray[np.uint8], labels: NDArray[np.int32], class_names: Sequence[str]
+) -> str:
+    """What identifies the rows of a shard, as 64 hex digits.
+
+    The class names take part because they are in the file: a dataset whose class map grew since
+    must still rebuild an old shard to the same bytes, with the names of that shard's generation.
+
+    Args:
+        sample_ids: (n, 16) uint8.
+        labels: (n,) int32.
+        class_names: in label order.
+    """
+    hasher = hashlib.sha256(b"materialize-rows-1\0")
+    hasher.update(len(labels).to_bytes(8, "little"))
+    hasher.update(np.ascontiguousarray(sample_ids, dtype=np.uint8).data)
+    hasher.update(np.ascontiguousarray(labels, dtype=LABEL_DTYPE).data)
+    hasher.update(canonical_json(list(class_names)))
+    return hasher.hexdigest()

@@ -1,0 +1,218 @@
+"""Reads one shard, checking every byte against the manifest before it means anything.
+
+The file is mapped. Opening compares its length. The leaves that hold structure are checked before
+libhdf5 parses them; pixels of a raw shard never pass through libhdf5 at all: they are an array over
+the mapping, and each leaf is checked when its rows are first asked for. Compressed shards are
+checked whole before anything is decoded.
+
+A `Stamp` taken after a full check lets a later reader of the unchanged file skip the hashing.
+"""
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.canonical import sha256_hex
+from materialize.errors import ShardDamagedError
+from materialize.shards import layout
+from materialize.shards.digests import block_digests, content_sha256, leaf_ranges
+from materialize.shards.layout import ShardEntry, ShardSpec
+from materialize.shards.mapping import Stamp, damaged, map_file
+from materialize.shards.untrusted import hdf5_errors, open_untrusted
+
+
+class ShardReader:
+    """One shard, opened; a context manager that unmaps it.
+
+    Arrays returned for raw shards look into the mapping and keep it alive, also after `close`.
+
+    Args:
+        path: of the shard.
+        entry: its line in the manifest.
+        verified: the `stamp` of a reader that checked the whole file before; if the file still has
+            it, nothing is hashed again.
+
+    Raises:
+        ShardMissingError: there is no file.
+        ShardDamagedError: its length is not the manifest's (truncated, for one).
+    """
+
+    def __init__(self, path: Path, entry: ShardEntry, *, verified: Stamp | None = None) -> None:
+        """Map the file and compare its length; no byte is read."""
+        self.path = path
+        self.entry = entry
+        self._bytes, self.stamp = map_file(path, entry)
+        start = entry.images_offset
+        self._pixels = (
+            range(0) if start is None else range(start, start + entry.images_stored_bytes)
+        )
+        self._leaves = leaf_ranges(entry.num_bytes, self._pixels)
+        if len(entry.leaves) != len(self._leaves):
+            raise self._damage(range(entry.num_bytes), len(self._leaves), len(entry.leaves))
+        self._checked = np.full(len(self._leaves), verified == self.stamp)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the HDF5 view; the mapping goes when no array looks into it any more."""
+        file = self.__dict__.pop("_file", None)
+        if file is not None:
+            file.close()
+
+    @property
+    def spec(self) -> ShardSpec:
+        """What the shard was written from."""
+        return self.entry.spec
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether every byte was compared with the manifest, so that `stamp` may be kept."""
+        return bool(self._checked.all())
+
+    @property
+    def sample_ids(self) -> NDArray[np.uint8]:
+        """(n, 16) uint8."""
+        return self.columns["sample_ids"]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) int32; −1 for no label."""
+        return self.columns["labels"]
+
+    @property
+    def draws(self) -> NDArray[np.uint32] | None:
+        """(n, words) uint32 in the order of ``spec.draw_words``; None if not kept."""
+        return self.columns.get("draws")
+
+    @property
+    def parameters(self) -> NDArray[np.float64] | None:
+        """(n, names) float64 in the order of ``spec.draw_words``; None if not kept."""
+        return self.columns.get("parameters")
+
+    @cached_property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Everything beside the pixels, by dataset name."""
+        with hdf5_errors(str(self.path)):
+            return {name: self._file[name][...] for name in self.spec.columns()}
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """In label order, as they were when the shard was written."""
+        with hdf5_errors(str(self.path)):
+            return tuple(json.loads(self._file.attrs["class_names"]))
+
+    @property
+    def images(self) -> NDArray[Any]:
+        """All rows; see `rows`."""
+        return self.rows(0, self.spec.num_rows)
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """The pixels of rows [start, stop).
+
+        Returns:
+            (stop − start, H, W, C): for a raw shard a read-only view of the mapping whose leaves
+            were checked; for others a new array.
+
+        Raises:
+            ShardDamagedError: the bytes are not those of the manifest; names the rows.
+            ShardUntrustedError: the file's structure is not that of its spec.
+        """
+        if not 0 <= start <= stop <= self.spec.num_rows:
+            raise IndexError(f"rows {start} to {stop} are not within [0, {self.spec.num_rows})")
+        if self._pixels:
+            self.check_rows(start, stop)
+            return self.unchecked_images[start:stop]
+        with hdf5_errors(str(self.path)):
+            encoded: NDArray[Any] = self._file[layout.IMAGES][start:stop]
+        return encoded
+
+    @property
+    def unchecked_images(self) -> NDArray[Any]:
+        """(n, H, W, C), read-only, over the mapping of a raw shard; nothing is checked.
+
+        For loops that gather rows themselves and call `check_rows` first.
+        """
+        if not self._pixels:
+            raise TypeError(f"{self.entry.file} is {self.spec.codec}: its pixels cannot be mapped")
+        column = self.spec.images
+        mapped = self._bytes[self._pixels.start : self._pixels.stop]
+        images: NDArray[Any] = mapped.view(column.dtype).reshape(column.shape)
+        return images
+
+    def check_rows(self, start: int, stop: int) -> None:
+        """Compare the leaves that hold rows [start, stop) of a raw shard, once each.
+
+        Raises:
+            ShardDamagedError: a leaf is not the manifest's; names the rows in it.
+        """
+        first = self._pixels.start + start * self.spec.row_bytes
+        last = self._pixels.start + stop * self.spec.row_bytes
+        self._check_leaves(leaf.start < last and leaf.stop > first for leaf in self._leaves)
+
+    def verify(self) -> None:
+        """Compare the whole file with the manifest's SHA-256.
+
+        Raises:
+            ShardDamagedError: names the first damaged leaf and its rows.
+        """
+        found = sha256_hex(self._bytes.data)
+        if found != self.entry.file_sha256:
+            self._checked[:] = False
+            self._check_leaves(True for _ in self._leaves)
+            raise self._damage(range(self.entry.num_bytes), self.entry.file_sha256, found)
+        self._checked[:] = True
+
+    def verify_content(self) -> None:
+        """Decode everything and compare with the manifest's content digest.
+
+        Raises:
+            ShardDamagedError: the decoded values are not those that were encoded.
+        """
+        blocks = block_digests(np.ascontiguousarray(self.images).data)
+        found = content_sha256(self.spec, self.columns, blocks)
+        if found != self.entry.content_sha256:
+            raise self._damage(range(self.entry.num_bytes), self.entry.content_sha256, found)
+
+    @cached_property
+    def _file(self) -> h5py.File:
+        """The HDF5 view of the mapping, after what it will parse was checked."""
+        self._check_leaves(leaf.start not in self._pixels for leaf in self._leaves)
+        return open_untrusted(self._bytes, self.entry, str(self.path))
+
+    def _check_leaves(self, wanted: Iterable[bool]) -> None:
+        """Hash the wanted leaves that were not checked yet."""
+        todo = np.fromiter(wanted, np.bool_, len(self._leaves)) & ~self._checked
+        for index in np.flatnonzero(todo):
+            leaf = self._leaves[index]
+            found = sha256_hex(self._bytes[leaf.start : leaf.stop].data)
+            if found != self.entry.leaves[index]:
+                raise self._damage(leaf, self.entry.leaves[index], found)
+            self._checked[index] = True
+
+    def _damage(self, where: range, expected: object, found: object) -> ShardDamagedError:
+        """The error for bytes that are not the manifest's."""
+        rows = range(self.spec.num_rows)
+        if where.start in self._pixels:
+            row_bytes = self.spec.row_bytes
+            first = (where.start - self._pixels.start) // row_bytes
+            rows = range(first, -(-(where.stop - self._pixels.start) // row_bytes))
+        part = "its pixels" if where.start in self._pixels else "its structure"
+        return damaged(
+            self.path, f"{part} at bytes {where.start} to {where.stop}", rows, expected, found
+        )

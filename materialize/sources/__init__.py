@@ -1,0 +1,131 @@
+"""Sources of images: folders, tables, arrays, and data sets by name.
+
+`open_source` recognises what it is given; each kind takes the options of its own dataclass. A kind
+is one module here and one line in `_opener`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from materialize.errors import ConfigError, SourceError
+from materialize.sources.array_files import npy_source, npz_source
+from materialize.sources.arrays import ArrayOptions, ArraySource, memory_source
+from materialize.sources.base import DecodedImage, Image, Measurement, Pixels, Record, Source
+from materialize.sources.digits import digits_source
+from materialize.sources.folder import FolderOptions, FolderSource
+from materialize.sources.idx import idx_source, is_idx_folder
+from materialize.sources.keras_datasets import PREFIX as KERAS_PREFIX
+from materialize.sources.keras_datasets import keras_source
+from materialize.sources.table import TableOptions, TableSource
+
+__all__ = [
+    "ArrayOptions",
+    "ArraySource",
+    "DecodedImage",
+    "FolderOptions",
+    "FolderSource",
+    "Image",
+    "Measurement",
+    "Pixels",
+    "Record",
+    "Source",
+    "TableOptions",
+    "TableSource",
+    "open_source",
+    "source_from_description",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _NoOptions:
+    """The options of a source that has none."""
+
+
+class _Opener(NamedTuple):
+    """How one kind of source is opened."""
+
+    options_type: type[Any]
+    open: Callable[[Any], Source]
+
+
+def open_source(spec: object, **options: Any) -> Source:
+    """Open whatever ``spec`` is.
+
+    Args:
+        spec: a folder of images or of IDX files, a .csv or .tsv table, an .npz or .npy file,
+            ``keras:NAME``, ``digits``, or arrays: ``images``, ``(images, labels)``,
+            ``((x_train, y_train), (x_test, y_test))`` or a mapping from split to one of the first
+            two.
+        options: the fields of `FolderOptions`, `TableOptions` or `ArrayOptions`, whichever applies.
+            ``labels`` with a .csv or .tsv file beside a folder opens that table over the folder.
+
+    Raises:
+        ConfigError: an option does not apply to this kind of source.
+        SourceError: it is absent, none of these, or cannot be used.
+    """
+    if isinstance(spec, str | Path) and Path(spec).is_dir() and "labels" in options:
+        # `folder --labels labels.csv` is the table with the folder as its root.
+        table = Path(options.pop("labels"))
+        return open_source(table, root=str(spec), **options)
+    name, opener = _opener(spec)
+    known = [field.name for field in fields(opener.options_type)] if options else []
+    for option in options:
+        if option not in known:
+            nearest = difflib.get_close_matches(option, known, n=1)
+            hint = (
+                f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known) or 'none'}"
+            )
+            raise ConfigError(
+                f"{name} has no option {option}; {hint}", {"found": option, "expected": known}
+            )
+    return opener.open(opener.options_type(**options))
+
+
+def _opener(spec: object) -> tuple[str, _Opener]:
+    """What to call a source of this kind, and how to open it."""
+    if not isinstance(spec, str | Path):
+        return "an array source", _Opener(ArrayOptions, lambda o: memory_source(spec, o))
+    if spec == "digits" and not Path(spec).exists():
+        return "digits", _Opener(_NoOptions, lambda _: digits_source())
+    if isinstance(spec, str) and spec.startswith(KERAS_PREFIX):
+        name = spec.removeprefix(KERAS_PREFIX)
+        return spec, _Opener(ArrayOptions, lambda o: keras_source(name, o))
+    path = Path(spec)
+    if path.is_dir():
+        if is_idx_folder(path):
+            return "an IDX folder", _Opener(ArrayOptions, lambda o: idx_source(path, o))
+        return "a folder", _Opener(FolderOptions, lambda o: FolderSource(path, o))
+    if not path.exists():
+        raise SourceError(f"there is no source {path}", {"path": str(path)})
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            return "a table", _Opener(TableOptions, lambda o: TableSource(path, o))
+        case ".npz":
+            return "an .npz file", _Opener(ArrayOptions, lambda o: npz_source(path, o))
+        case ".npy":
+            return "an .npy file", _Opener(ArrayOptions, lambda o: npy_source(path, o))
+    raise SourceError(
+        f"{path} is no source: expected a folder, .csv, .tsv, .npz or .npy, keras:NAME or digits",
+        {"path": str(path)},
+    )
+
+
+def source_from_description(description: Mapping[str, Any]) -> Source:
+    """Open a source again from what its `describe` said.
+
+    Raises:
+        SourceError: it is not where it was, or it only ever was in memory.
+    """
+    kind = description.get("kind")
+    if kind == "memory":
+        raise SourceError(
+            "the images were arrays in memory: pass the same arrays again as the source",
+            {"kind": kind},
+        )
+    if kind == "digits":
+        return open_source("digits")
+    spec = f"{KERAS_PREFIX}{description['name']}" if kind == "keras" else description["path"]
+    return open_source(spec, **description.get("options", {}))

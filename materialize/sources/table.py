@@ -1,0 +1,266 @@
+"""Images named by a CSV or TSV table, one row per image.
+
+The table says which files are records and what their labels, splits, groups and ids are. Columns
+are recognised by their usual names and can be named. Values of the path column are paths relative
+to the root (the table's folder unless given); a value without an image suffix, such as ``7`` or
+``scan_7``, means the one image of that name, and a number also means its zero-padded form
+(``007``). Where several files fit, nothing is preferred: the table is refused and its user told how
+to be exact.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from materialize.errors import SourceError
+from materialize.sources.base import Record, first_few
+from materialize.sources.files import FileSource, has_image_suffix, list_files
+from materialize.sources.naming import naturally_sorted, split_named
+from materialize.sources.records import RecordTable
+from materialize.sources.tabular import Row, read_rows
+
+# In tiers: a column that says "file" wins over one that says "image"; within a tier two matches are
+# a refusal, because taking the first would be a guess.
+_PATH_NAMES = (
+    ("path", "filepath", "file_path", "filename", "file_name", "file"),
+    ("image_path", "image_file", "image_filename", "image_name", "image", "img", "img_path"),
+    ("image_id", "id"),
+)
+_LABEL_NAMES = (
+    ("label", "class", "category"),
+    ("class_label", "class_name", "label_name", "category_name", "target"),
+)
+_SPLIT_NAMES = (("split",), ("subset", "partition", "set"))
+_GROUP_NAMES = (("group", "group_id"), ("patient", "patient_id", "subject", "subject_id"))
+_ID_NAMES = (("id", "sample_id", "uid"),)
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How a table and the files it names are read. Columns default to their usual names."""
+
+    root: str | None = None
+    """The folder the paths are relative to; the table's own folder by default."""
+    path_column: str | None = None
+    label_column: str | None = None
+    """An empty string says that there are no labels."""
+    split_column: str | None = None
+    group_column: str | None = None
+    id_column: str | None = None
+    path_suffix: str | None = None
+    """Such as ``.bmp``: what to append to values without a suffix, where images share a stem."""
+    follow_links: bool = False
+    """Follow links that leave the root."""
+
+
+class TableSource(FileSource):
+    """The images a table names.
+
+    Args:
+        table: a .csv or .tsv file, UTF-8, with a header row.
+        options: see `TableOptions`.
+
+    Raises:
+        SourceError: the table is malformed, or names files that are missing, ambiguous or twice;
+            the message names the first rows.
+    """
+
+    def __init__(self, table: Path, options: TableOptions = TableOptions()) -> None:
+        """Read the table and find the file each row means."""
+        root = Path(options.root) if options.root is not None else table.parent
+        if not root.is_dir():
+            raise SourceError(f"there is no folder {root}", {"path": str(root)})
+        header, rows = read_rows(table)
+        columns = _Columns.found(table, header, options)
+        files = list_files(root, follow_links=options.follow_links)
+        locators = _located(table, root, [row[columns.path] for row in rows], files, options)
+        records = _described(table, rows, locators, columns)
+        names = naturally_sorted(r.label for r in records if r.label is not None)
+        self.options = options
+        self.table_path = table.resolve()
+        self.ignored = len(files) - len(locators)
+        """Number of files under the root that the table does not name."""
+        super().__init__(root.resolve(), RecordTable.of(records, names))
+
+    def describe(self) -> dict[str, Any]:
+        """Where the table and its images are and how they were read."""
+        return {
+            "kind": "table",
+            "path": str(self.table_path),
+            "options": {**asdict(self.options), "root": str(self.root)},
+            "ignored_files": self.ignored,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The header names that play a part."""
+
+    path: str
+    label: str | None
+    split: str | None
+    group: str | None
+    id: str | None
+
+    @classmethod
+    def found(cls, table: Path, header: Sequence[str], options: TableOptions) -> "_Columns":
+        def one(
+            option: str | None, role: str, names: Sequence[Sequence[str]], taken: str = ""
+        ) -> str | None:
+            if option == "":
+                return None
+            if option is None:
+                return _recognised(table, [name for name in header if name != taken], role, names)
+            if option not in header:
+                raise _no_column(table, header, role, f"named {option!r}")
+            return option
+
+        path = one(options.path_column, "path", _PATH_NAMES)
+        if path is None:
+            raise _no_column(table, header, "path", "that is recognised as one")
+        label = one(options.label_column, "label", _LABEL_NAMES)
+        if label is None and options.label_column is None:
+            raise _no_column(table, header, "label", "that is recognised as one")
+        return cls(
+            path=path,
+            label=label,
+            split=one(options.split_column, "split", _SPLIT_NAMES),
+            group=one(options.group_column, "group", _GROUP_NAMES),
+            id=one(options.id_column, "id", _ID_NAMES, taken=path),
+        )
+
+
+def _recognised(
+    table: Path, header: Sequence[str], role: str, tiers: Sequence[Sequence[str]]
+) -> str | None:
+    """The column whose name is in the first tier that matches any."""
+    plain = {name: re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_") for name in header}
+    for tier in tiers:
+        matching = [name for name in header if plain[name] in tier]
+        if len(matching) > 1:
+            raise SourceError(
+                f"{table}: columns {first_few(matching)} could each hold the {role}: say which "
+                f"with {role}_column",
+                {"path": str(table), "columns": matching},
+            )
+        if matching:
+            return matching[0]
+    return None
+
+
+def _no_column(table: Path, header: Sequence[str], role: str, which: str) -> SourceError:
+    none = " (an empty name if there are no labels)" if role == "label" else ""
+    return SourceError(
+        f"{table} has no {role} column {which} among {', '.join(header)}: "
+        f"name it with {role}_column{none}",
+        {"path": str(table), "columns": list(header)},
+    )
+
+
+def _located(
+    table: Path, root: Path, values: Sequence[str], files: Sequence[str], options: TableOptions
+) -> list[str]:
+    """The file each value means."""
+    known = set(files)
+    images = [f for f in files if has_image_suffix(f) and f.endswith(options.path_suffix or "")]
+    by_stem: dict[str, list[str]] = {}
+    by_number: dict[str, list[str]] = {}
+    for image in images:
+        stem = image.removesuffix(_suffix(image))
+        by_stem.setdefault(stem, []).append(image)
+        by_number.setdefault(_unpadded(stem), []).append(image)
+
+    def matches(value: str) -> list[str]:
+        value = value.strip().replace("\\", "/").removeprefix("./")
+        if value in known:
+            return [value]
+        if has_image_suffix(value):
+            return []
+        return by_stem.get(value) or by_number.get(_unpadded(value), [])
+
+    found = [matches(value) for value in values]
+    _refuse(table, values, [not m for m in found], lambda i: _missing_hint(values[i], root, files))
+    _refuse(
+        table,
+        values,
+        [len(m) > 1 for m in found],
+        lambda i: f"could be {first_few(found[i])}: pass path_suffix='{_suffix(found[i][0])}'",
+    )
+    locators = [m[0] for m in found]
+    count = Counter(locators)
+    repeated = [count[locator] > 1 for locator in locators]
+    _refuse(table, values, repeated, lambda i: f"means {locators[i]} again: one row per image")
+    return locators
+
+
+def _suffix(path: str) -> str:
+    return path[path.rindex(".") :]
+
+
+def _unpadded(path: str) -> str:
+    """``a/007`` as ``a/7``; a path whose last part is no number as it is."""
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{int(name)}" if name.isascii() and name.isdigit() else path
+
+
+def _missing_hint(value: str, root: Path, files: Sequence[str]) -> str:
+    """Why a value names no file, and where a file of that name is, if there is one."""
+    wanted = value.replace("\\", "/").rsplit("/", 1)[-1]
+    for file in files:
+        folder, _, name = file.rpartition("/")
+        stem = name.rpartition(".")[0]
+        if folder and wanted in (name, stem, _unpadded(stem)):
+            return f"is not under {root}, but {file} is: pass root='{root / folder}'"
+    return f"is not under {root}: pass the folder of the images as root, or correct the table"
+
+
+def _described(
+    table: Path, rows: Sequence[Row], locators: Sequence[str], columns: _Columns
+) -> list[Record]:
+    """The records, once every cell has been checked."""
+
+    def cells(column: str | None) -> list[str]:
+        return [row[column].strip() if column is not None else "" for row in rows]
+
+    labels, splits, groups, ids = map(
+        cells, (columns.label, columns.split, columns.group, columns.id)
+    )
+    if columns.label is not None:
+        _refuse(table, labels, [not label for label in labels], lambda _: "is no label")
+    if columns.split is not None:
+        strange = [split_named(split) is None for split in splits]
+        _refuse(table, splits, strange, lambda _: "is no split: use train, val or test")
+    if columns.id is not None:
+        count = Counter(ids)
+        _refuse(table, ids, [not i for i in ids], lambda _: "is no id")
+        _refuse(table, ids, [count[i] > 1 for i in ids], lambda _: "is the id of several rows")
+    return [
+        Record(
+            locator=locator,
+            label=label if columns.label is not None else None,
+            split=split_named(split) or "train",
+            group=group,
+            explicit_id=sample_id if columns.id is not None else None,
+        )
+        for locator, label, split, group, sample_id in zip(
+            locators, labels, splits, groups, ids, strict=True
+        )
+    ]
+
+
+def _refuse(
+    table: Path, values: Sequence[str], bad: Sequence[bool], why: Callable[[int], str]
+) -> None:
+    """Refuse the table if any row is bad, naming the first ones."""
+    rows = [index for index, is_bad in enumerate(bad) if is_bad]
+    if not rows:
+        return
+    shown = "; ".join(f"row {index + 1}: {values[index]!r} {why(index)}" for index in rows[:3])
+    more = f" (and {len(rows) - 3} more rows)" if len(rows) > 3 else ""
+    raise SourceError(
+        f"{table}: {shown}{more}",
+        {"path": str(table), "rows": [index + 1 for index in rows]},
+    )
