@@ -7,7 +7,8 @@ depend on how it was reached.
 
 import numpy as np
 
-from pipelines.compiled import Array, Int, compiled
+from pipelines.compiled import Int, compiled
+from pipelines.vectors import load_int32, store_int32
 
 WEIGHT_BITS = 14
 """Fractions of a pixel as the uint8 kernel weighs them; four weights sum to 2**14."""
@@ -60,8 +61,8 @@ def is_near(start: Int, stop: Int, whole: Int) -> bool:
 @compiled
 def _place(u: Int, v: Int, shape: Int, half: Int, mask: Int) -> Int:
     """Byte offset and packed weights of one pixel, its coordinates clamped into the image."""
-    u = min(max(u, 0), (np.int64(shape[1]) << 32) - ONE)
-    v = min(max(v, 0), (np.int64(shape[0]) << 32) - ONE)
+    u = min(max(u, 0), (shape[1] << 32) - ONE)
+    v = min(max(v, 0), (shape[0] << 32) - ONE)
     u, v = np.uint64(u + half), np.uint64(v + half)
     column, row = np.int32(u >> np.uint64(32)), np.int32(v >> np.uint64(32))
     fx = np.int32((u >> np.uint64(32 - WEIGHT_BITS)) & mask)
@@ -74,49 +75,64 @@ def _place(u: Int, v: Int, shape: Int, half: Int, mask: Int) -> Int:
 
 
 @compiled
-def place_rows(
-    line: Array, first: Int, spans: Array, some: Int, columns: Int, shape: Int, border: Int,
-    half: Int, mask: Int, offsets: Array, upper: Array, lower: Array,
-) -> None:  # fmt: skip
-    """Writes the offsets and weights of output rows from ``first`` on, one row for each span.
+def _put(at: Int, places: Int, room: Int, place: Int) -> None:
+    """Writes one pixel's offset and weights to the three runs of ``places``."""
+    store_int32(places, at, place[0])
+    store_int32(places, room + at, place[1])
+    store_int32(places, 2 * room + at, place[2])
 
-    ``line`` is the image's matrix in 32.32; ``half`` and ``mask`` round to 14-bit fractions, or to
-    whole pixels. Pixels outside a row's span take the place of its nearest end, rows with an empty
-    span those of row ``some``.
+
+@compiled
+def place_rows(
+    line: Int, first: Int, spans: Int, num_rows: Int, some: Int, columns: Int, shape: Int,
+    border: Int, half: Int, mask: Int, places: Int, room: Int,
+) -> None:  # fmt: skip
+    """Writes the offsets and weights of output rows.
+
+    Args:
+        line: the image's matrix in 32.32, six integers.
+        first: the first output row.
+        spans: address of (num_rows, 2) int32, see `find_spans`. Pixels outside a row's span take the
+            place of its nearest end, rows with an empty span those of row ``some``.
+        num_rows: how many rows.
+        some: a row whose span is not empty, counted from ``first``.
+        columns: pixels in an output row.
+        shape: the source's height, width and channels.
+        border: index into `BORDERS`.
+        half: rounding added to coordinates.
+        mask: keeps 14-bit fractions, or none.
+        places: address of (3, room) int32, written: offsets, and two 16-bit weights each for the
+            upper and the lower two neighbours.
+        room: at least num_rows · columns.
     """
-    high, wide = np.int64(shape[0]) << 32, np.int64(shape[1]) << 32
+    high, wide = shape[0] << 32, shape[1] << 32
     step_x, step_y = line[0], line[3]
-    for r in range(spans.shape[0]):
-        row = r if spans[r, 1] > spans[r, 0] else some
-        begin, end = spans[row, 0], spans[row, 1] - 1
+    for r in range(num_rows):
+        row = r if load_int32(spans, 2 * r + 1) > load_int32(spans, 2 * r) else some
+        begin, end = load_int32(spans, 2 * row), load_int32(spans, 2 * row + 1) - 1
         x = line[2] + line[1] * (first + row)
         y = line[5] + line[4] * (first + row)
         to = r * columns
         # One loop for each kind of border, so that none of them decides anything per pixel.
         if border == NEAREST:
             for i in range(columns):
-                at = np.uint64(to + i)
-                offsets[at], upper[at], lower[at] = _place(
-                    x + step_x * i, y + step_y * i, shape, half, mask
-                )
+                place = _place(x + step_x * i, y + step_y * i, shape, half, mask)
+                _put(to + i, places, room, place)
         elif border == CONSTANT:
             for i in range(columns):
-                seen, at = min(max(i, begin), end), np.uint64(to + i)
-                offsets[at], upper[at], lower[at] = _place(
-                    x + step_x * seen, y + step_y * seen, shape, half, mask
-                )
+                seen = min(max(i, begin), end)
+                place = _place(x + step_x * seen, y + step_y * seen, shape, half, mask)
+                _put(to + i, places, room, place)
         elif is_near(x, x + step_x * columns, wide) and is_near(y, y + step_y * columns, high):
             for i in range(columns):
                 u = fold_near(x + step_x * i, wide, border)
                 v = fold_near(y + step_y * i, high, border)
-                at = np.uint64(to + i)
-                offsets[at], upper[at], lower[at] = _place(u, v, shape, half, mask)
+                _put(to + i, places, room, _place(u, v, shape, half, mask))
         else:
             for i in range(columns):
                 u = fold_far(x + step_x * i, wide, border)
                 v = fold_far(y + step_y * i, high, border)
-                at = np.uint64(to + i)
-                offsets[at], upper[at], lower[at] = _place(u, v, shape, half, mask)
+                _put(to + i, places, room, _place(u, v, shape, half, mask))
 
 
 @compiled
@@ -145,29 +161,33 @@ def _stretch(start: Int, step: Int, inverse: Int, last: Int, margin: Int, column
 
 @compiled
 def find_spans(
-    line: Array, first: Int, columns: Int, shape: Int, border: Int, margin: Int, spans: Array
-) -> Int:
-    """Writes for each output row from ``first`` on which pixels [begin, stop) show the image.
+    line: Int, first: Int, num_rows: Int, columns: Int, shape: Int, border: Int, margin: Int,
+    spans: Int,
+) -> Int:  # fmt: skip
+    """Writes which pixels [begin, stop) of each output row from ``first`` on show the image.
 
     All of them, unless the border is constant and coordinates leave the image by more than
-    ``margin``.
+    ``margin``. ``spans`` is the address of (num_rows, 2) int32; `place_rows` has the other arguments.
 
     Returns:
         The last row that shows anything, counted from ``first``; -1 if none does.
     """
     if border != CONSTANT:
-        for r in range(spans.shape[0]):
-            spans[r, 0], spans[r, 1] = 0, columns
-        return spans.shape[0] - 1
-    last_x, last_y = (np.int64(shape[1]) - 1) << 32, (np.int64(shape[0]) - 1) << 32
+        for r in range(num_rows):
+            store_int32(spans, 2 * r, np.int32(0))
+            store_int32(spans, 2 * r + 1, np.int32(columns))
+        return num_rows - 1
+    last_x, last_y = (shape[1] - 1) << 32, (shape[0] - 1) << 32
     inverse_x, inverse_y = 1.0 / np.float64(line[0]), 1.0 / np.float64(line[3])
     some = -1
-    for r in range(spans.shape[0]):
+    for r in range(num_rows):
         x = line[2] + line[1] * (first + r)
         y = line[5] + line[4] * (first + r)
         left, right = _stretch(x, line[0], inverse_x, last_x, margin, columns)
         top, bottom = _stretch(y, line[3], inverse_y, last_y, margin, columns)
-        begin, stop = max(left, top), min(right, bottom)
-        spans[r, 0], spans[r, 1] = begin, max(begin, stop)
+        begin = max(left, top)
+        stop = max(begin, min(right, bottom))
+        store_int32(spans, 2 * r, np.int32(begin))
+        store_int32(spans, 2 * r + 1, np.int32(stop))
         some = r if stop > begin else some
     return some

@@ -6,12 +6,13 @@ the border mode, and reduced to one byte offset and four 14-bit weights per pixe
 and applies the tone in single precision (`pipelines.blending`). `pipelines.reference` is the same
 arithmetic in plain NumPy; the two must agree byte for byte.
 
-Arrays are handed down once for about a thousand pixels: each costs a reference count per call.
+Inside the loop memory is handed down by address: numba counts references for every array argument
+of every call, and at two nanoseconds a pixel that shows.
 """
 
 import numpy as np
 
-from pipelines.blending import MIN_SCRATCH, SLACK_BYTES, TAIL, blend, fill_outside, finish
+from pipelines.blending import MIN_SCRATCH, SLACK_BYTES, TAIL, blend, clip, fill_outside, look_up
 from pipelines.compiled import Array, Int, compiled
 from pipelines.coordinates import (
     BORDERS,
@@ -39,7 +40,6 @@ _PIXELS_AT_ONCE = 1024
 in the first-level cache, and a small image is one group."""
 
 
-@compiled
 def warp_uint8(
     source: Array, starts: Array, heights: Array, widths: Array, matrix: Array, tones: Array,
     fills: Array, raw_fill: Array, tables: Array, border: Int, margin: Int, half: Int, mask: Int,
@@ -67,58 +67,77 @@ def warp_uint8(
         clips: True to clip to the moved image's own extremes.
         out: (n, H', W', C) uint8, written.
     """
-    count, rows, columns, channels = out.shape
+    _, rows, columns, _ = out.shape
     at_once = min(max(_PIXELS_AT_ONCE // columns, 1), rows)
     room = at_once * columns + TAIL
-    offsets, upper, lower = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    scratch = np.empty(max(2 * room, MIN_SCRATCH), np.int32)
-    spans = np.empty((at_once, 2), np.int64)
-    extremes = np.empty(2, np.int32)
+    # Allocated out here because compiled code frees an array after its last mention, whoever still
+    # holds its address.
+    places, spans = np.empty((3, room), np.int32), np.empty((at_once, 2), np.int32)
+    scratch, extremes = np.empty(max(2 * room, MIN_SCRATCH), np.int32), np.empty(2, np.int32)
+    _warp_uint8(
+        source, starts, heights, widths, matrix, tones, fills, raw_fill, tables, border, margin,
+        half, mask, clips, at_once, places, spans, scratch, extremes, out,
+    )  # fmt: skip
+
+
+@compiled
+def _warp_uint8(
+    source: Array, starts: Array, heights: Array, widths: Array, matrix: Array, tones: Array,
+    fills: Array, raw_fill: Array, tables: Array, border: Int, margin: Int, half: Int, mask: Int,
+    clips: bool, at_once: Int, places: Array, spans: Array, scratch: Array, extremes: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    """`warp_uint8`, working on ``at_once`` rows at a time in the memory that it is given."""
+    count, rows, columns, channels = out.shape
+    at_places, room = address_of(places), places.shape[1]
+    at_spans, at_scratch = address_of(spans), address_of(scratch)
+    at_extremes, at_source = address_of(extremes), address_of(source)
+    row_length, num_tables = columns * channels, tables.shape[1]
     for k in range(count):
         shape = (heights[k], widths[k], channels)
+        line = (matrix[k, 0], matrix[k, 1], matrix[k, 2], matrix[k, 3], matrix[k, 4], matrix[k, 5])
         tone = (tones[k, 0], tones[k, 1], tones[k, 2], tones[k, 3])
-        flat, line = out[k].reshape(-1), matrix[k]
+        fill, table = address_of(fills) + k * channels, address_of(tables) + k * num_tables * 256
+        image = address_of(out) + k * rows * row_length
         extremes[0], extremes[1] = 2**31 - 1, -(2**31)
         filled = False
         for first in range(0, rows, at_once):
             todo = min(at_once, rows - first)
-            pixels, to = todo * columns, first * columns * channels
-            _ask_ahead(source, starts[k] + first * shape[1] * channels, pixels * channels)
-            some = find_spans(line, first, columns, shape, border, margin, spans[:todo])
+            to, length = image + first * row_length, todo * row_length
+            ahead = starts[k] + first * shape[1] * channels + _PREFETCH_BYTES
+            _ask_for(at_source, ahead, min(ahead + length, source.shape[0]))
+            some = find_spans(line, first, todo, columns, shape, border, margin, at_spans)
             if some >= 0:
                 # Pixels that will be filled borrow a visible pixel's place, so that they neither
                 # read elsewhere nor count among the image's extremes.
-                place_rows(line, first, spans[:todo], some, columns, shape, border, half, mask,
-                           offsets, upper, lower)  # fmt: skip
-                blend(source, starts[k], shape, offsets, upper, lower, pixels, tone, scratch, flat,
-                      to, extremes)  # fmt: skip
-            if not clips and tables.shape[1] > 0:
-                finish(flat[to : to + pixels * channels], 0, 255, tables[k])
+                place_rows(line, first, at_spans, todo, some, columns, shape, border, half, mask,
+                           at_places, room)  # fmt: skip
+                blend(at_source + starts[k], shape, at_places, room, todo * columns, tone,
+                      at_scratch, to, at_extremes)  # fmt: skip
+            if not clips:
+                look_up(to, length, table, num_tables)
             if border == CONSTANT:
-                filled = fill_outside(flat, to, columns, spans[:todo], fills[k]) or filled
+                filled |= fill_outside(to, columns, at_spans, todo, fill, channels)
         if clips:
-            _clip_to_own_range(flat, extremes, filled, raw_fill, tones[k], tables[k])
+            smallest, largest = extremes[0], extremes[1]
+            if filled:
+                smallest, largest = min(smallest, raw_fill.min()), max(largest, raw_fill.max())
+            low, high = _own_level(smallest, tones[k]), _own_level(largest, tones[k])
+            clip(image, rows * row_length, low, high)
+            look_up(image, rows * row_length, table, num_tables)
 
 
 @compiled
-def _ask_ahead(source: Array, here: Int, length: Int) -> None:
-    """Asks for the source lines that will be read some rows later."""
-    origin, ahead = address_of(source), here + _PREFETCH_BYTES
-    for at in range(ahead, min(ahead + length, source.shape[0]), _LINE_BYTES):
+def _ask_for(origin: Int, begin: Int, end: Int) -> None:
+    """Asks for the cache lines from ``begin`` to ``end``, to be read some rows later."""
+    for at in range(begin, end, _LINE_BYTES):
         prefetch(origin + at)
 
 
 @compiled
-def _clip_to_own_range(
-    flat: Array, extremes: Array, filled: bool, raw_fill: Array, tone: Array, table: Array
-) -> None:
-    """Clips a moved and shifted image to the range it had before the shift, fill included."""
-    smallest, largest = extremes[0], extremes[1]
-    if filled:
-        smallest, largest = min(smallest, raw_fill.min()), max(largest, raw_fill.max())
-    least = min(max(np.float32(smallest) * tone[0] + tone[4], tone[2]), tone[3])
-    most = min(max(np.float32(largest) * tone[0] + tone[4], tone[2]), tone[3])
-    finish(flat, np.int32(least), np.int32(most), table)
+def _own_level(total: Int, tone: Array) -> Int:
+    """The level of a weighted sum without the shift that clips to the image's own range."""
+    return np.int32(min(max(np.float32(total) * tone[0] + tone[4], tone[2]), tone[3]))
 
 
 @compiled

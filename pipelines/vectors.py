@@ -33,6 +33,16 @@ def address_of(_context: Any, array: Any) -> Any:
 
 
 @intrinsic
+def load_byte(_context: Any, address: Any, index: Any) -> Any:
+    """Byte ``index`` from an address on, as a number."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.zext(builder.load(_at(builder, args, _I8), align=1), _I32)
+
+    return types.int32(types.intp, types.intp), generate
+
+
+@intrinsic
 def load_pair(_context: Any, address: Any) -> Any:
     """Two neighbouring bytes as one number, the first in the low bits (LLVM is told little-endian)."""
 
@@ -41,6 +51,38 @@ def load_pair(_context: Any, address: Any) -> Any:
         return builder.zext(builder.load(pointer, align=1), _I32)
 
     return types.int32(types.intp), generate
+
+
+@intrinsic
+def load_int32(_context: Any, address: Any, index: Any) -> Any:
+    """Integer ``index`` of an int32 array that begins at an address."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.load(_at(builder, args, _I32), align=4)
+
+    return types.int32(types.intp, types.intp), generate
+
+
+@intrinsic
+def store_byte(_context: Any, address: Any, index: Any, value: Any) -> Any:
+    """Writes byte ``index`` from an address on."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        builder.store(builder.trunc(args[2], _I8), _at(builder, args, _I8), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.int32), generate
+
+
+@intrinsic
+def store_int32(_context: Any, address: Any, index: Any, value: Any) -> Any:
+    """Writes integer ``index`` of an int32 array that begins at an address."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        builder.store(args[2], _at(builder, args, _I32), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.int32), generate
 
 
 @intrinsic
@@ -58,6 +100,11 @@ def prefetch(_context: Any, address: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp), generate
+
+
+def _at(builder: Any, args: Any, kind: Any) -> Any:
+    """The pointer to element ``args[1]`` from address ``args[0]`` on."""
+    return builder.gep(builder.inttoptr(args[0], kind.as_pointer()), [args[1]])
 
 
 def _splat(builder: Any, value: Any, vector: Any) -> Any:

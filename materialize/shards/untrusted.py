@@ -57,6 +57,7 @@ def open_untrusted(data: NDArray[np.uint8], entry: ShardEntry, name: str) -> h5p
     """
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fileobj_driver(h5fd.fileobj_driver, MappedFile(data))
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
     with hdf5_errors(name):
         file = h5py.File(h5f.open(b"shard", h5f.ACC_RDONLY, fapl=access))
         try:

@@ -281,8 +281,9 @@ def test_a_broken_structure_with_valid_digests_raises_nothing_but_shard_errors(t
     data, entry = case.write()
     start = entry.images_offset
     pixels = range(0) if start is None else range(start, start + case.images.nbytes)
-    head = len(data[: start or None].rstrip(b"\0"))  # the gap before the pixels is never read
-    for offset in (*range(head), *range(pixels.stop or head, len(data))):
+    # The long runs of zeros are gaps that HDF5 never reads.
+    told = [i for i in range(len(data)) if any(data[max(0, i - 8) : i + 1]) and i not in pixels]
+    for offset in told:
         value = data[offset] ^ (0x01, 0x80, 0xFF)[offset % 3]
         broken = data[:offset] + bytes([value]) + data[offset + 1 :]
         with (

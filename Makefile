@@ -1,0 +1,45 @@
+# Everything sets itself up: the first target that needs a package installs it into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PEERS := .venv-peers
+INSTALL = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench bench-peers clean
+
+demo: $(VENV)/.materialize  ## augment the embedded digits into demo/, verify them, say what they take
+	$(BIN)/materialize demo --output demo
+
+test: check  ## lint, types and every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test  ## our own figures into outputs/
+	$(BIN)/python -m tests.benchmarks
+
+bench-peers: $(PEERS)/.peers  ## the same beside other libraries, in an environment of their own
+	$(PEERS)/bin/python -m tests.benchmarks --peers
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.materialize: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(call INSTALL,$(VENV)) --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.materialize
+	$(call INSTALL,$(VENV)) --constraint constraints.txt --editable '.[test,check]'
+	touch $@
+
+$(PEERS)/.peers: pyproject.toml constraints.txt tests/benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(call INSTALL,$(PEERS)) --constraint constraints.txt --editable '.[test]'
+	$(call INSTALL,$(PEERS)) --requirement tests/benchmarks/peers.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(PEERS) demo build *.egg-info
