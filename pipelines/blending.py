@@ -199,10 +199,10 @@ def fill_outside(
     filled = False
     for r in range(num_rows):
         begin, stop = load_int32(spans, 2 * r), load_int32(spans, 2 * r + 1)
-        for gap in ((0, begin), (stop, columns)):
-            for i in range(gap[0], gap[1]):
-                for channel in range(channels):
-                    value = load_byte(fill, channel)
-                    store_byte(flat, (r * columns + i) * channels + channel, value)
+        for i in range(columns - (stop - begin)):
+            beside = i if i < begin else i + stop - begin
+            for channel in range(channels):
+                value = load_byte(fill, channel)
+                store_byte(flat, (r * columns + beside) * channels + channel, value)
         filled = filled or stop - begin < columns
     return filled

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from materialize.errors import ShardError, ShardUntrustedError
-from materialize.shards.codecs import find_codec
+from materialize.shards.codecs import CODECS, find_codec
 from materialize.shards.container import columns_attributes, root_attributes
 from materialize.shards.digests import leaf_ranges
 from materialize.shards.reader import ShardReader
@@ -275,7 +275,7 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
         _ = reader.labels
 
 
-@pytest.mark.parametrize("codec", ["raw", "bitshuffle-zstd"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_a_broken_structure_with_valid_digests_raises_nothing_but_shard_errors(tmp_path, codec):
     case = shard_case(2, (2, 2, 1), class_names=("a",), codec=codec)
     data, entry = case.write()

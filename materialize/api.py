@@ -1,0 +1,120 @@
+"""The friendly functions behind ``import materialize``: keywords in, reports out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from materialize.builder import BuildOptions, BuildReport, as_source, build_dataset
+from materialize.executor import Crew
+from materialize.gallery import GalleryOptions, draw_gallery
+from materialize.inspection import CheckReport, inspect_job
+from materialize.planning import Recipe
+from materialize.population import ScanOptions, scan
+from materialize.progress import Progress, stage
+from pipelines import Pipeline, load
+
+
+def build(  # noqa: PLR0913  # one keyword for each option that people use
+    source: object,
+    output: str | Path,
+    *,
+    pipeline: Pipeline | str | Path,
+    copies: int,
+    seed: int = 0,
+    codec: str = "raw",
+    originals: bool = False,
+    parameters: str = "draws",
+    workers: int = 1,
+    options: BuildOptions = BuildOptions(),
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Writes a dataset of augmented copies; called again after a kill, it goes on.
+
+    Args:
+        source: a folder, a .csv, .tsv, .npz or .npy file, ``keras:NAME``, ``digits``, arrays, or a
+            `Source`; see `materialize.sources.open_source`.
+        output: the dataset's directory; created if absent.
+        pipeline: a pipeline, a preset's name or a TOML file.
+        copies: augmented copies of each training image, at least 1.
+        seed: in [0, 2**64).
+        codec: ``raw``, ``bitshuffle-zstd``, ``zstd`` or ``gzip``.
+        originals: also store the untouched images, of every split.
+        parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
+        workers: processes that write shards at once; never changes a byte.
+        options: everything else that decides time and not bytes; ``workers`` beats its crew where
+            that is left as it was.
+        progress: called with the stage, the images done and their total.
+
+    Returns:
+        What was found and done; ``report.manifest.digest()`` pins the dataset.
+
+    Raises:
+        BuildIncompleteError: time ran out; the same call goes on.
+        MaterializeError: whatever else prevents the dataset; nothing half-written stays.
+    """
+    recipe = Recipe(
+        copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters
+    )
+    if options.crew == Crew():
+        options = replace(options, crew=Crew(workers))
+    return build_dataset(source, output, pipeline, recipe, options=options, progress=progress)
+
+
+def check(
+    source: object,
+    pipeline: Pipeline | str | Path | None = None,
+    *,
+    recipe: Recipe | None = None,
+    output: str | Path | None = None,
+    options: BuildOptions = BuildOptions(),
+    progress: Progress | None = None,
+) -> CheckReport:
+    """Says what is wrong with a pipeline for some images before anything is written.
+
+    Args:
+        source: as `build` takes it.
+        pipeline: as `build` takes it; None looks at the images alone.
+        recipe: what would be built, to say how large it would be.
+        output: where it would be built, to say whether there is room.
+        options: how the images are scanned, and how many may be bad.
+        progress: called as images are scanned.
+    """
+    used = load(pipeline) if isinstance(pipeline, str | Path) else pipeline
+    return inspect_job(
+        as_source(source), used, recipe=recipe, output=output, options=options, progress=progress
+    )
+
+
+def preview(
+    source: object,
+    pipeline: Pipeline | str | Path | None = None,
+    *,
+    kind: str = "copies",
+    seed: int = 0,
+    images: Sequence[str] = (),
+    options: GalleryOptions = GalleryOptions(),
+    progress: Progress | None = None,
+) -> Image.Image:
+    """Draws originals beside their copies, each step alone, or a labelled grid of originals.
+
+    Args:
+        source: as `build` takes it.
+        pipeline: as `build` takes it; only the kind ``grid`` does without.
+        kind: ``copies``, ``steps`` or ``grid``.
+        seed: the seed of the build whose copies are shown: these are its very pixels.
+        images: locators of the images to show; a few of every class by default.
+        options: how many of what.
+        progress: called as images are scanned.
+
+    Returns:
+        An RGB picture; ``.save("preview.png")`` keeps it.
+    """
+    used = load(pipeline) if isinstance(pipeline, str | Path) else pipeline
+    opened = as_source(source)
+    population = scan(
+        opened, ScanOptions(allow_split_leaks=True), progress=stage(progress, "scan")
+    )
+    options = replace(options, kind=kind, seed=seed, images=tuple(images))
+    return draw_gallery(opened, population, used, options)

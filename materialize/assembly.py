@@ -1,0 +1,190 @@
+"""From a job's plain values to the objects that a build takes."""
+
+import os
+import re
+from dataclasses import replace
+
+from materialize.builder import BuildOptions
+from materialize.config import Job, required
+from materialize.errors import ConfigError
+from materialize.executor import Crew
+from materialize.planning import Recipe
+from materialize.population import DEFAULT_MAX_BAD, ScanOptions
+from materialize.sources import Source, open_source
+from pipelines import Pipeline, from_dict, load
+from pipelines.resizing import FITS, Resize
+
+_SOURCE_OPTIONS = (
+    "labels", "layout", "follow_links", "path_column", "label_column", "split_column",
+    "group_column", "id_column", "path_suffix", "images_key", "labels_key", "class_names",
+)  # fmt: skip
+_RESIZE = re.compile(r"(?P<height>\d+)[x×](?P<width>\d+)(?::(?P<fit>\w+))?")
+_PART = re.compile(r"(?P<number>\d+)/(?P<count>\d+)")
+
+
+def source_of(job: Job) -> Source:
+    """The job's source, opened.
+
+    Raises:
+        ConfigError: there is none, or an option does not apply to it.
+        SourceError: it cannot be used.
+    """
+    return open_source(required(job, "source"), **_source_options(job))
+
+
+def source_or_none(job: Job) -> Source | None:
+    """As `source_of`; None where the job names none, for commands that remember their source.
+
+    Raises:
+        ConfigError: options of a source were given without one.
+    """
+    if job.source is not None:
+        return source_of(job)
+    options = _source_options(job)
+    if options:
+        raise ConfigError(
+            f"{', '.join(options)}: expected with a source, found none; add --source",
+            {"name": "source", "found": None},
+        )
+    return None
+
+
+def _source_options(job: Job) -> dict[str, object]:
+    chosen = {name: getattr(job, name) for name in _SOURCE_OPTIONS}
+    return {name: value for name, value in chosen.items() if value is not None and value != ()}
+
+
+def pipeline_of(job: Job) -> Pipeline:
+    """The job's pipeline, with the resize in front where one is asked for.
+
+    Raises:
+        ConfigError: there is none, or it has a resize already.
+        PipelineError: it is not a valid pipeline.
+    """
+    if job.inline_pipeline is not None:
+        pipeline = from_dict(job.inline_pipeline, job.origin)
+    else:
+        pipeline = load(required(job, "pipeline"))
+    return pipeline if job.resize is None else resized(pipeline, job.resize)
+
+
+def has_pipeline(job: Job) -> bool:
+    """Whether the job says what happens to the images."""
+    return job.inline_pipeline is not None or job.pipeline is not None
+
+
+def resized(pipeline: Pipeline, size: str) -> Pipeline:
+    """A pipeline that first brings every image to a size such as ``96x128:cover``.
+
+    Raises:
+        ConfigError: the size cannot be read, or the pipeline begins with a resize.
+    """
+    match = _RESIZE.fullmatch(size)
+    fit = (match and match["fit"]) or "stretch"
+    if match is None or fit not in FITS:
+        raise ConfigError(
+            f"resize: expected HEIGHTxWIDTH or HEIGHTxWIDTH:{'|'.join(FITS)}, such as 96x128:cover,"
+            f" got {size!r}",
+            {"name": "resize", "expected": "HxW[:fit]", "found": size},
+        )
+    if pipeline.resize:
+        raise ConfigError(
+            f"resize: expected a pipeline without one of its own, found one to {pipeline.resize.height}×"
+            f"{pipeline.resize.width} in {pipeline.name}; drop the option or that step",
+            {"name": "resize", "found": pipeline.resize},
+        )
+    step = Resize(height=int(match["height"]), width=int(match["width"]), fit=fit)
+    return replace(pipeline, steps=(step, *pipeline.steps))
+
+
+def recipe_of(job: Job) -> Recipe:
+    """The options that decide bytes.
+
+    Raises:
+        ConfigError: copies are missing, or a value is outside its interval.
+    """
+    return Recipe(
+        copies=required(job, "copies"),
+        seed=job.seed,
+        codec=job.codec,
+        shard_bytes=round(job.shard_mb * 2**20),
+        originals=job.originals,
+        parameters=job.parameters,
+    )
+
+
+def scan_options_of(job: Job) -> ScanOptions:
+    """What the scan is told."""
+    return ScanOptions(
+        exclude=job.exclude,
+        color=job.color,
+        trust_source=job.trust_source,
+        allow_split_leaks=job.allow_split_leaks,
+    )
+
+
+def max_bad_of(job: Job) -> float:
+    """The accepted fraction of bad images.
+
+    Raises:
+        ConfigError: --strict and --max-bad contradict each other.
+    """
+    if job.strict and job.max_bad:
+        raise ConfigError(
+            f"strict: expected without max-bad, got max-bad {job.max_bad}: strict accepts no bad "
+            "image; drop one of the two",
+            {"name": "strict", "found": job.max_bad},
+        )
+    if job.strict:
+        return 0.0
+    return DEFAULT_MAX_BAD if job.max_bad is None else job.max_bad
+
+
+def options_of(job: Job) -> BuildOptions:
+    """How a build goes about its work.
+
+    Raises:
+        ConfigError: a value is outside its set or interval.
+    """
+    return BuildOptions(
+        scan=scan_options_of(job),
+        max_bad=max_bad_of(job),
+        crew=crew_of(job),
+        part=_part(job.part),
+        max_seconds=job.max_seconds,
+        batch_size=job.batch_size,
+    )
+
+
+def crew_of(job: Job) -> Crew:
+    """The workers: as many as this process may use processors, unless the job says.
+
+    Raises:
+        ConfigError: fewer than one.
+    """
+    workers = available_processors() if job.workers is None else job.workers
+    if workers < 1:
+        raise ConfigError(
+            f"workers: expected at least 1, got {workers}",
+            {"name": "workers", "expected": "≥ 1", "found": workers},
+        )
+    return Crew(workers, job.backend)
+
+
+def available_processors() -> int:
+    """How many processors this process may run on: containers and batch systems give fewer."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _part(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = _PART.fullmatch(text)
+    if match is None:
+        raise ConfigError(
+            f"part: expected i/n such as 3/16, got {text!r}",
+            {"name": "part", "expected": "i/n", "found": text},
+        )
+    return int(match["number"]), int(match["count"])

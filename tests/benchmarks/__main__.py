@@ -1,0 +1,26 @@
+"""`python -m tests.benchmarks [augmenting|building] [--peers]`: prints tables, writes outputs/."""
+
+import argparse
+
+from tests.benchmarks import augmenting, building
+
+BENCHMARKS = {"augmenting": augmenting.main, "building": building.main}
+
+
+def main() -> None:
+    """Runs one benchmark, or all that apply."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="?", choices=[*BENCHMARKS, "all"], default="all")
+    parser.add_argument("--peers", action="store_true", help="measure other libraries beside ours")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds that count (default 9)")
+    parser.add_argument("--directory", help="where builds are written; the system's by default")
+    arguments = parser.parse_args()
+    if arguments.peers and arguments.which == "all":
+        arguments.which = "augmenting"  # builds have no peers
+    for name, run in BENCHMARKS.items():
+        if arguments.which in (name, "all"):
+            run(arguments)
+
+
+if __name__ == "__main__":
+    main()
