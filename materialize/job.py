@@ -9,8 +9,8 @@ import datetime
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,20 @@ class Workshop:
     """Images rendered per call; None chooses by size. Never changes a byte."""
     deadline: float | None = None
     """On `time.monotonic`: no shard is begun after it."""
+    promised: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 that shards must have, by file: what a manifest says of those it names. A shard
+    that comes out otherwise is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One shard that is on disk."""
+    """One shard that is on disk, or broke its promise."""
 
     entry: ShardEntry
     timings_s: dict[str, float]
     """Seconds by step; empty if the shard was there already."""
+    is_stored: bool = True
+    """False if it is not the shard that was promised, so that nothing was written."""
 
 
 def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]:
@@ -123,11 +128,7 @@ def _write_shard(
 ) -> Done:
     pipeline, is_copy = workshop.pipeline, spec.kind == "copy"
     words = pipeline.draw(workshop.seed, rows.ids, spec.copy) if is_copy else None
-    beside: dict[str, NDArray[Any]] = {}
-    if words is not None and spec.parameters == "draws":
-        beside["draws"] = words
-    elif words is not None and spec.parameters == "full":
-        beside["parameters"] = parameter_table(pipeline, words, images)
+    beside = columns_beside(pipeline, spec, words, rows)
     clock.lap("draw")
     with writer.shard(
         spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, **beside
@@ -141,6 +142,9 @@ def _write_shard(
         clock.lap("render")
         image = shard.finish()
         clock.lap("digest")
+        promised = workshop.promised.get(spec.file_name())
+        if promised is not None and promised != image.file_sha256:
+            return Done(image.entry(), clock.laps, is_stored=False)
         write_file(shard_path(workshop.directory, spec.file_name()), image.data)
         clock.lap("write")
         entry = image.entry()
@@ -149,6 +153,24 @@ def _write_shard(
     receipt = Receipt(entry, clock.laps, platform.node(), finished_at, current_environment())
     receipt.write(workshop.directory)
     return Done(entry, clock.laps)
+
+
+def columns_beside(
+    pipeline: Pipeline, spec: ShardSpec, words: NDArray[np.uint32] | None, rows: Population
+) -> dict[str, NDArray[Any]]:
+    """What the spec asks for beside the pixels of a copy, by dataset name.
+
+    Args:
+        pipeline: what drew the words.
+        spec: of the shard.
+        words: (n, words); None for originals, which have nothing beside them.
+        rows: the shard's rows of its population.
+    """
+    if words is None or spec.parameters == "none":
+        return {}
+    if spec.parameters == "draws":
+        return {"draws": words}
+    return {"parameters": parameter_table(pipeline, words, prepared_canvas(pipeline, rows))}
 
 
 def render(
@@ -181,11 +203,8 @@ def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
     Raises:
         RecordReadError: a record changed since the scan, or cannot be read.
     """
-    if pipeline.resize:
-        heights = np.full(len(rows), pipeline.resize.height, dtype=np.int64)
-        widths = np.full(len(rows), pipeline.resize.width, dtype=np.int64)
-    else:
-        heights, widths = rows.heights.astype(np.int64), rows.widths.astype(np.int64)
+    canvas = prepared_canvas(pipeline, rows)
+    heights, widths = canvas.heights, canvas.widths
     sizes = heights * widths * rows.channels
     ends = np.cumsum(sizes)
     room = int(ends[-1]) + int((widths * rows.channels).max()) + SLACK_BYTES
@@ -194,6 +213,13 @@ def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
         image = pipeline.prepare(load_images(source, rows, (row,))[0])
         values[end - size : end] = image.reshape(-1)
     return Arena(values, ends - sizes, heights, widths, rows.channels)
+
+
+def prepared_canvas(pipeline: Pipeline, rows: Population) -> Canvas:
+    """The sizes that a run's images have once they are prepared."""
+    canvas = Canvas(rows.heights.astype(np.int64), rows.widths.astype(np.int64))
+    resize = pipeline.resize
+    return canvas.resized(resize.height, resize.width) if resize else canvas
 
 
 def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -205,10 +231,16 @@ def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def parameter_table(
-    pipeline: Pipeline, words: NDArray[np.uint32], images: Arena
+    pipeline: Pipeline, words: NDArray[np.uint32], canvas: Canvas
 ) -> NDArray[np.float64]:
-    """(n, parameters) float64: every drawn parameter in the order of `parameter_names`."""
-    drawn = pipeline.parameters(words, Canvas(images.heights, images.widths))
+    """(n, parameters) float64: every drawn parameter in the order of `parameter_names`.
+
+    Args:
+        pipeline: what drew the words.
+        words: (n, words).
+        canvas: the sizes of the n prepared images.
+    """
+    drawn = pipeline.parameters(words, canvas)
     return np.stack([values for step in drawn for values in step.values()], axis=1)
 
 

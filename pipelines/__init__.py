@@ -4,7 +4,13 @@ No files but pipelines, no clocks, no environment, no processes. `materialize` r
 is never imported from here.
 """
 
-from pipelines.errors import FactualError, ImageContractError, ParameterError, PipelineError, PipelineFileError
+from pipelines.errors import (
+    FactualError,
+    ImageContractError,
+    ParameterError,
+    PipelineError,
+    PipelineFileError,
+)
 from pipelines.pipeline import Pipeline
 from pipelines.serialization import fingerprint, from_dict, load, preset_names, to_dict
 from pipelines.transform import REGISTRY

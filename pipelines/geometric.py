@@ -366,4 +366,3 @@ def require_size(owner: Geometric, option: str) -> None:
     value = getattr(owner, option)
     good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 16384
     require(good, owner, option, "a whole number of pixels in [1, 16384]", value)
-

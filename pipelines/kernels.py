@@ -29,8 +29,10 @@ from pipelines.vectors import address_of, prefetch
 
 __all__ = ["BORDERS", "SLACK_BYTES", "WEIGHT_BITS", "halve", "warp_float32", "warp_uint8"]
 
-_PREFETCH_BYTES = 128 * 1024
-"""How far ahead source lines are asked for: far enough for memory's latency, well inside L2."""
+_PREFETCH_BYTES = 256 * 1024
+"""How far ahead source lines are asked for: 200 rows of a large photograph, and less than the
+second-level cache. Measured: 128 KiB costs 640-pixel images 8 %, no asking at all 100 %; asking for
+the lines of the output costs more than it brings."""
 
 _LINE_BYTES = 64
 """A cache line."""

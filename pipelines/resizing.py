@@ -115,7 +115,9 @@ def resample(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     if image.shape[:2] == (height, width):
         return image.copy()
     contiguous = np.ascontiguousarray(image)
-    return _resample(contiguous, *_weights(image.shape[0], height), *_weights(image.shape[1], width))
+    return _resample(
+        contiguous, *_weights(image.shape[0], height), *_weights(image.shape[1], width)
+    )
 
 
 def resample_reference(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

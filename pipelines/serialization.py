@@ -141,7 +141,9 @@ def load(pipeline: str | Path) -> Pipeline:
 def preset_names() -> list[str]:
     """The names of the presets that come with the package."""
     folder = resources.files("pipelines") / "presets"
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def canonical_text(pipeline: Pipeline) -> str:
@@ -164,7 +166,10 @@ def from_canonical_text(text: str) -> Pipeline:
         PipelineFileError: it is of another arithmetic, whose pixels this version cannot make.
     """
     data = json.loads(text)
-    made_by = {"randomness": data.pop("randomness", None), "arithmetic": data.pop("arithmetic", None)}
+    made_by = {
+        "randomness": data.pop("randomness", None),
+        "arithmetic": data.pop("arithmetic", None),
+    }
     known = {"randomness": RNG_NAME, "arithmetic": ARITHMETIC}
     data.pop("keys", None)
     if made_by != known:

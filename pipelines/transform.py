@@ -189,4 +189,3 @@ def as_interval(value: object, symmetric_about: float | None) -> tuple[float, fl
         low, high = float(value[0]), float(value[1])
         return (low, high) if low <= high else None
     return None
-

@@ -94,9 +94,7 @@ def prefetch(_context: Any, address: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
         function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
         read, second_level, is_data = (ir.Constant(_I32, value) for value in (0, 2, 1))
-        builder.call(
-            function, [builder.inttoptr(args[0], pointer), read, second_level, is_data]
-        )
+        builder.call(function, [builder.inttoptr(args[0], pointer), read, second_level, is_data])
         return context.get_dummy_value()
 
     return types.void(types.intp), generate

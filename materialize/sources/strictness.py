@@ -6,11 +6,15 @@ what the other had set. Here the first to enter sets the switches and the last t
 them, so what one image does can depend neither on another thread nor on the caller's settings.
 """
 
+import ctypes
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
+import PIL
 from PIL import Image, ImageFile
 
 
@@ -49,8 +53,27 @@ _SWITCHES = _Switches()
 @contextmanager
 def strict_pillow() -> Iterator[None]:
     """Refuse truncated files and decompression bombs, and keep Pillow's warnings to ourselves."""
+    _quieten_libtiff()
     _SWITCHES.acquire()
     try:
         yield
     finally:
         _SWITCHES.release()
+
+
+@cache
+def _quieten_libtiff() -> None:
+    """Keep libtiff from writing to standard error, hundreds of lines for one damaged file.
+
+    What is wrong with a file reaches the scan as an exception all the same. Pillow's wheels carry
+    their own libtiff beside the package; where there is none, nothing is changed.
+    """
+    for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*.so*"):
+        try:
+            libtiff = ctypes.CDLL(str(library))
+            for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+                set_handler = getattr(libtiff, name)
+                set_handler.restype, set_handler.argtypes = None, [ctypes.c_void_p]
+                set_handler(None)
+        except (OSError, AttributeError):
+            continue
