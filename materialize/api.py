@@ -1,6 +1,5 @@
 """The friendly functions behind ``import materialize``: keywords in, reports out."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +8,11 @@ from PIL import Image
 from materialize.builder import BuildOptions, BuildReport, as_source, build_dataset
 from materialize.executor import Crew
 from materialize.gallery import GalleryOptions, draw_gallery
-from materialize.inspection import CheckReport, inspect_job
 from materialize.planning import Recipe
-from materialize.population import ScanOptions, scan
+from materialize.population import Population, scan
 from materialize.progress import Progress, stage
+from materialize.sources import Source
+from materialize.suitability import CheckReport, Intention, check_suitability
 from pipelines import Pipeline, load
 
 
@@ -27,7 +27,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     originals: bool = False,
     parameters: str = "draws",
     workers: int = 1,
-    options: BuildOptions = BuildOptions(),
+    options: BuildOptions | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Writes a dataset of augmented copies; called again after a kill, it goes on.
@@ -43,8 +43,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         originals: also store the untouched images, of every split.
         parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
         workers: processes that write shards at once; never changes a byte.
-        options: everything else that decides time and not bytes; ``workers`` beats its crew where
-            that is left as it was.
+        options: everything else that decides time and not bytes; its crew, if it names one, is
+            taken instead of ``workers``.
         progress: called with the stage, the images done and their total.
 
     Returns:
@@ -57,6 +57,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     recipe = Recipe(
         copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters
     )
+    options = options or BuildOptions()
     if options.crew == Crew():
         options = replace(options, crew=Crew(workers))
     return build_dataset(source, output, pipeline, recipe, options=options, progress=progress)
@@ -67,8 +68,7 @@ def check(
     pipeline: Pipeline | str | Path | None = None,
     *,
     recipe: Recipe | None = None,
-    output: str | Path | None = None,
-    options: BuildOptions = BuildOptions(),
+    options: BuildOptions | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Says what is wrong with a pipeline for some images before anything is written.
@@ -77,24 +77,20 @@ def check(
         source: as `build` takes it.
         pipeline: as `build` takes it; None looks at the images alone.
         recipe: what would be built, to say how large it would be.
-        output: where it would be built, to say whether there is room.
         options: how the images are scanned, and how many may be bad.
         progress: called as images are scanned.
     """
-    used = load(pipeline) if isinstance(pipeline, str | Path) else pipeline
-    return inspect_job(
-        as_source(source), used, recipe=recipe, output=output, options=options, progress=progress
-    )
+    options = options or BuildOptions()
+    population = _scanned(as_source(source), options, progress)
+    intention = Intention(pipeline=_loaded(pipeline), recipe=recipe)
+    return check_suitability(population, intention, options)
 
 
 def preview(
     source: object,
     pipeline: Pipeline | str | Path | None = None,
     *,
-    kind: str = "copies",
-    seed: int = 0,
-    images: Sequence[str] = (),
-    options: GalleryOptions = GalleryOptions(),
+    options: GalleryOptions | None = None,
     progress: Progress | None = None,
 ) -> Image.Image:
     """Draws originals beside their copies, each step alone, or a labelled grid of originals.
@@ -102,19 +98,26 @@ def preview(
     Args:
         source: as `build` takes it.
         pipeline: as `build` takes it; only the kind ``grid`` does without.
-        kind: ``copies``, ``steps`` or ``grid``.
-        seed: the seed of the build whose copies are shown: these are its very pixels.
-        images: locators of the images to show; a few of every class by default.
-        options: how many of what.
+        options: what kind, and how much of what; with the seed of a build, the copies are its very
+            pixels.
         progress: called as images are scanned.
 
     Returns:
         An RGB picture; ``.save("preview.png")`` keeps it.
     """
-    used = load(pipeline) if isinstance(pipeline, str | Path) else pipeline
     opened = as_source(source)
-    population = scan(
-        opened, ScanOptions(allow_split_leaks=True), progress=stage(progress, "scan")
+    population = _scanned(opened, BuildOptions(), progress)
+    return draw_gallery(opened, population, _loaded(pipeline), options or GalleryOptions())
+
+
+def _loaded(pipeline: Pipeline | str | Path | None) -> Pipeline | None:
+    return load(pipeline) if isinstance(pipeline, str | Path) else pipeline
+
+
+def _scanned(source: Source, options: BuildOptions, progress: Progress | None) -> Population:
+    """What a scan finds, with leaks between splits to be seen and not raised."""
+    told = replace(options.scan, allow_split_leaks=True)
+    crew = options.crew
+    return scan(
+        source, told, n_jobs=crew.workers, backend=crew.backend, progress=stage(progress, "scan")
     )
-    options = replace(options, kind=kind, seed=seed, images=tuple(images))
-    return draw_gallery(opened, population, used, options)

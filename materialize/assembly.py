@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from materialize.builder import BuildOptions
 from materialize.config import Job, required
@@ -11,6 +12,7 @@ from materialize.executor import Crew
 from materialize.planning import Recipe
 from materialize.population import DEFAULT_MAX_BAD, ScanOptions
 from materialize.sources import Source, open_source
+from materialize.suitability import Intention
 from pipelines import Pipeline, from_dict, load
 from pipelines.resizing import FITS, Resize
 
@@ -64,7 +66,8 @@ def pipeline_of(job: Job) -> Pipeline:
     if job.inline_pipeline is not None:
         pipeline = from_dict(job.inline_pipeline, job.origin)
     else:
-        pipeline = load(required(job, "pipeline"))
+        named = required(job, "pipeline")
+        pipeline = replace(load(named), name=Path(named).stem)
     return pipeline if job.resize is None else resized(pipeline, job.resize)
 
 
@@ -89,12 +92,23 @@ def resized(pipeline: Pipeline, size: str) -> Pipeline:
         )
     if pipeline.resize:
         raise ConfigError(
-            f"resize: expected a pipeline without one of its own, found one to {pipeline.resize.height}×"
-            f"{pipeline.resize.width} in {pipeline.name}; drop the option or that step",
-            {"name": "resize", "found": pipeline.resize},
+            f"resize: expected a pipeline without one of its own, found one to "
+            f"{pipeline.resize.height}×{pipeline.resize.width} in {pipeline.name}; drop the option "
+            "or that step",
+            {"name": "resize", "found": size},
         )
     step = Resize(height=int(match["height"]), width=int(match["width"]), fit=fit)
     return replace(pipeline, steps=(step, *pipeline.steps))
+
+
+def intention_of(job: Job) -> Intention:
+    """What would be done with the images, so far as the job says."""
+    return Intention(
+        pipeline=pipeline_of(job) if has_pipeline(job) else None,
+        recipe=recipe_of(job) if job.copies is not None else None,
+        output=Path(job.output) if job.output is not None else None,
+        allow_label_conflicts=job.allow_label_conflicts,
+    )
 
 
 def recipe_of(job: Job) -> Recipe:

@@ -112,6 +112,7 @@ def build_dataset(
     used = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
     opened = as_source(source)
     population = _scanned(opened, options, (), progress)
+    planning.check_values(used, recipe, population)
     work = list(planning.tasks(used, recipe, population))
     plan = first_plan(used, recipe, population)
     _preflight(directory, work)
@@ -199,10 +200,9 @@ def finish_dataset(output: str | Path) -> BuildReport:
     started, directory = time.monotonic(), Path(output)
     plan = latest_plan(directory)
     populations = load_populations(directory, plan)
-    standing = ()
+    standing: tuple[ShardEntry, ...] = ()
     if plan.number > 1:
-        parent = load_latest(directory, pinned=plan.parent)
-        standing = parent.shards
+        standing = load_latest(directory, pinned=plan.parent).shards
     names = {entry.file for entry in standing}
     pipeline = plan.load_pipeline()
     work = [
@@ -211,7 +211,7 @@ def finish_dataset(output: str | Path) -> BuildReport:
         for task in planning.tasks(pipeline, plan.recipe, population, generation=generation)
     ]
     specs = [spec for task in work for spec in task.specs if spec.file_name() not in names]
-    found = [entry for spec in specs if (entry := standing_shard(directory, spec))]
+    found = [entry for entry in (standing_shard(directory, spec) for spec in specs) if entry]
     if len(found) < len(specs):
         raise _incomplete(directory, len(specs) - len(found), len(specs), "are not built yet")
     manifest = publish_manifest(directory, plan, (*standing, *found))
@@ -236,12 +236,12 @@ class _Job:
     ) -> BuildReport:
         deadline = None if options.max_seconds is None else started + options.max_seconds
         workshop = Workshop(
-            self.directory, self.source, self.pipeline, self.plan.recipe.seed, options.batch_size,
-            deadline,
+            self.directory, self.source, self.pipeline, self.plan.recipe.seed,
+            self.plan.recipe.value_range, options.batch_size, deadline,
         )  # fmt: skip
         tasks = part_of(self.work, options.part)
         specs = [spec for task in tasks for spec in task.specs]
-        grouped = planning.split_by_copies(tasks, options.crew.workers)
+        grouped = planning.shared_out(tasks, options.crew.workers)
         with Watch(self.directory, specs, progress):
             done = execute(workshop, grouped, self._population, options.crew)
         if len(done) < len(specs):
@@ -268,7 +268,7 @@ def part_of(work: Sequence[planning.Task], part: tuple[int, int] | None) -> list
         return list(work)
     number, count = part
     if len(work) < count:
-        work = planning.split_by_copies(work, count)
+        work = planning.in_parts(work, count)
     return list(work)[number - 1 :: count]
 
 

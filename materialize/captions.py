@@ -4,39 +4,55 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.transform import Parameters, Transform
 
-_UNITS = {"_deg": ("+.1f", "°"), "_px": ("+.1f", " px"), "_levels": ("+.1f", "")}
-"""By the suffix of a parameter's name: how its number is written, and its unit."""
+_UNITS = {"_deg": ("°", 1), "_px": (" px", 1), "_levels": ("", 1), "": ("", 2)}
+"""By the suffix of a parameter's name: its unit and the digits after the point."""
+_SIGNED = ("angle", "shift")
+"""Parameters that begin so go both ways from nothing."""
 
 
-def captions(keys: Sequence[str], drawn: Sequence[Parameters], row: int) -> list[str]:
+def captions(
+    keys: Sequence[str], drawn: Sequence[Parameters], row: int, *, with_key: bool = True
+) -> list[str]:
     """One caption per step for one image.
 
     Args:
         keys: the steps' keys.
         drawn: their parameters, as `Pipeline.parameters` gives them.
         row: which image.
+        with_key: whether each begins with its step's name.
 
     Returns:
         The captions in order; a flip that did not happen has none.
     """
-    values = ({name: float(v[row]) for name, v in step.items()} for step in drawn)
-    pairs = zip(keys, values, strict=True)
-    return [line for key, parameters in pairs if (line := caption(key, parameters))]
+    lines = []
+    for key, step in zip(keys, drawn, strict=True):
+        parameters = {name: float(values[row]) for name, values in step.items()}
+        if not with_key and set(parameters) != {"flip"}:
+            lines.append(values_text(key, parameters))
+        elif said := caption(key, parameters):
+            lines.append(said if with_key else "mirrored")
+    return lines
 
 
 def caption(key: str, parameters: Mapping[str, float]) -> str:
-    """One step's parameters; empty if the step does nothing to this image."""
+    """One step's parameters; empty for a flip that did not happen."""
     title = key.replace("_", " ")
     if set(parameters) == {"flip"}:
         return title if parameters["flip"] else ""
+    return f"{title} {values_text(key, parameters)}"
+
+
+def values_text(key: str, parameters: Mapping[str, float]) -> str:
+    """One step's parameters without its name, such as ``+7.3°`` or ``x 1.08, y 0.93``."""
     parts = []
     for name, value in parameters.items():
-        suffix = next((s for s in _UNITS if name.endswith(s)), "")
-        style, unit = _UNITS.get(suffix, (".2f", ""))
-        number = format(value, style).replace("-", "−")
+        suffix = next(s for s in _UNITS if name.endswith(s))
+        unit, digits = _UNITS[suffix]
+        sign = "+" if name.startswith(_SIGNED) else ""
+        number = f"{value:{sign}.{digits}f}{unit}".replace("-", "−")
         plain = name.removesuffix(suffix).removeprefix(f"{key}_").replace("_", " ")
-        parts.append(f"{plain} {number}{unit}" if len(parameters) > 1 else f"{number}{unit}")
-    return f"{title} {', '.join(parts)}".strip()
+        parts.append(f"{plain} {number}" if len(parameters) > 1 else number)
+    return ", ".join(parts)
 
 
 def options_text(step: Transform) -> str:

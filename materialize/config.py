@@ -1,20 +1,22 @@
 """A job: every option of every command, read from a TOML file, from the command line, or both.
 
     # job.toml: what `materialize build --job job.toml` does
-    source = "photos"          # relative to this file
+    source = "photos"            # relative to this file
     output = "photos-augmented"
     copies = 5
     seed = 7
-    border = "constant"        # from here on as in a pipeline file
 
-    [[step]]
+    [pipeline]                   # or pipeline = "cifar10", or pipeline = "mine.toml"
+    border = "reflect"
+
+    [[pipeline.step]]
     transform = "rotation"
     max_deg = 10
 
-A key is the option's name without the two dashes, and an option given on the command line wins. The
-pipeline is a preset's name or a file (``pipeline = "cifar10"``), or it is written into the job file
-as it would be into its own. Keys that nobody knows are refused with the nearest one that exists;
-``job.example.toml`` beside this module has them all.
+A key is the option's name without the two dashes, and an option given on the command line wins.
+The keys of a pipeline file may also stand in the job file as they are, without ``[pipeline]``:
+``border``, ``[[step]]`` and so on. Keys that nobody knows are refused with the nearest one that
+exists; ``job.example.toml`` beside this module has them all.
 
 This module is imported to print help texts, so it imports nothing heavy; what the values mean is
 checked where they are used.
@@ -103,17 +105,14 @@ def read_job(path: str | Path) -> Job:
         reason = error.strerror if isinstance(error, OSError) else error
         _refuse(f"{path}: expected a job file in TOML, got: {reason}", path=str(path))
     _check_keys(data, path)
+    inline = _inline_pipeline(data, path)
     hints = get_type_hints(Job)
     options = {
         name: _converted(data[key], hints[name], f"{path}: {key}")
         for name in OPTION_NAMES
-        if (key := key_of(name)) in data
+        if (key := key_of(name)) in data and not isinstance(data[key], Mapping)
     }
-    inline = {key: data[key] for key in PIPELINE_KEYS if key in data}
-    _check_one_pipeline(options, inline, path)
-    return replace(
-        Job(**_located(options, path.parent)), inline_pipeline=inline or None, origin=str(path)
-    )
+    return replace(Job(**_located(options, path.parent)), inline_pipeline=inline, origin=str(path))
 
 
 def merge(job: Job, given: Mapping[str, Any]) -> Job:
@@ -160,22 +159,23 @@ def _check_keys(data: Mapping[str, Any], path: Path) -> None:
             _refuse(f"{path}: unknown key {key!r}; {hint}", expected=known, found=key)
 
 
-def _check_one_pipeline(
-    options: Mapping[str, Any], inline: Mapping[str, Any], path: Path
-) -> None:
-    """A job names a pipeline or holds it; half of either is a mistake."""
-    if inline and "pipeline" in options:
+def _inline_pipeline(data: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """The pipeline that the file holds itself, if it does."""
+    loose = {key: data[key] for key in PIPELINE_KEYS if key in data}
+    named = data.get("pipeline")
+    if loose and named is not None:
         _refuse(
-            f"{path}: expected one pipeline, found pipeline = {options['pipeline']!r} and the keys "
-            f"{', '.join(inline)}; remove one of the two",
-            found=sorted(inline),
+            f"{path}: expected one pipeline, found 'pipeline' and beside it {', '.join(loose)}; "
+            "remove one of the two, or move the keys into [pipeline]",
+            found=sorted(loose),
         )
-    if inline and "step" not in inline:
+    if loose and "step" not in loose:
         _refuse(
-            f"{path}: expected [[step]] tables beside {', '.join(inline)}, found none; add them, "
-            "or move these keys into the pipeline's own file",
-            found=sorted(inline),
+            f"{path}: expected [[step]] tables beside {', '.join(loose)}, found none; add them, or "
+            "move these keys into the pipeline's own file",
+            found=sorted(loose),
         )
+    return dict(named) if isinstance(named, Mapping) else loose or None
 
 
 def _converted(value: Any, kind: Any, where: str) -> Any:

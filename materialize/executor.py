@@ -9,6 +9,7 @@ is found and named. It is never dropped, because what kills depends on the machi
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -88,17 +89,29 @@ def _outcomes(
     crew: Crew,
 ) -> Iterable[tuple[int, _Outcome]]:
     """Each task's outcome as it is done."""
-    if crew.workers == 1 or crew.backend == "sequential":
+    workers = min(crew.workers, len(tasks))
+    if workers <= 1 or crew.backend == "sequential":
         for number, task in list(tasks.items()):
             rows = rows_of(population_of(task.generation), task)
             yield _attempt(number, workshop, task, rows)
         return
-    pool = Parallel(n_jobs=crew.workers, backend=crew.backend, return_as="generator_unordered")
+    # Compiled once here, the kernels are loaded from numba's cache by every worker.
+    _compile_kernels(workshop, population_of(1))
+    pool = Parallel(n_jobs=workers, backend=crew.backend, return_as="generator_unordered")
     calls = (
         delayed(_attempt)(number, workshop, task, rows_of(population_of(task.generation), task))
         for number, task in list(tasks.items())
     )
     yield from pool(calls)
+
+
+def _compile_kernels(workshop: Workshop, population: Population) -> None:
+    """Runs the pipeline once on one small image."""
+    image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
+    workshop.pipeline.apply(
+        image, seed=0, sample_ids=np.zeros((1, 16), dtype=np.uint8), copies=0,
+        value_range=workshop.value_range,
+    )  # fmt: skip
 
 
 def _attempt(

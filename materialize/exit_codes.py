@@ -1,4 +1,4 @@
-"""What the exit status of every command means: the one table, for scripts, schedulers and people."""
+"""What the exit status of every command means, in one table for scripts, schedulers and people."""
 
 from enum import IntEnum
 

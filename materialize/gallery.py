@@ -6,7 +6,7 @@ same seed stores, because they come from the same call.
 """
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from materialize.population import Population, load_images
 from materialize.sources import Source
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline
-from pipelines.transform import Canvas
+from pipelines.transform import Canvas, Parameters
 
 KINDS = ("copies", "steps", "grid")
 _DRAWS_PER_STEP = 6
@@ -34,6 +34,9 @@ _CLASSES_SHOWN = 40
 class GalleryOptions:
     """How much is shown of what."""
 
+    kind: str = "copies"
+    """``copies``: originals beside their copies; ``steps``: each step alone; ``grid``: labelled
+    originals and class counts."""
     copies: int = 5
     """Copies beside each original."""
     seed: int = 0
@@ -44,11 +47,16 @@ class GalleryOptions:
     """Locators of the originals; by default some of every class in turn."""
 
     def __post_init__(self) -> None:
-        """Checks the numbers.
+        """Checks the kind and the numbers.
 
         Raises:
-            ConfigError: one is not positive.
+            ConfigError: one is outside its set or interval.
         """
+        if self.kind not in KINDS:
+            raise ConfigError(
+                f"kind: expected one of {', '.join(KINDS)}, got {self.kind!r}",
+                {"name": "kind", "expected": KINDS, "found": self.kind},
+            )
         for name in ("copies", "num_images"):
             value = getattr(self, name)
             if value is not None and not 1 <= value <= 1000:
@@ -82,7 +90,6 @@ class _Material:
 
 
 def draw_gallery(
-    kind: str,
     source: Source,
     population: Population,
     pipeline: Pipeline | None,
@@ -91,28 +98,25 @@ def draw_gallery(
     """A gallery as an RGB picture.
 
     Args:
-        kind: one of `KINDS`.
         source: where the images are.
         population: what a scan of it gave.
         pipeline: what happens to them; only ``grid`` does without.
-        options: how much of what.
+        options: what kind, and how much of what.
 
     Raises:
-        ConfigError: unknown kind, no pipeline, or an image that is not in the population.
+        ConfigError: there is no pipeline, or an image that is not in the population.
         RecordReadError: an image could not be read.
     """
     material = _Material(source, population, options)
-    if kind == "grid":
+    if options.kind == "grid":
         return _grid(material)
-    if kind not in KINDS or pipeline is None:
-        wanted = "a pipeline" if kind in KINDS else f"one of {', '.join(KINDS)}"
+    if pipeline is None:
         raise ConfigError(
-            f"preview {kind}: expected {wanted}, got none; add --pipeline, or --kind grid to look "
-            "at the images alone",
-            {"found": kind, "expected": wanted},
+            f"pipeline: expected one to draw {options.kind}, got none; add --pipeline, or --kind "
+            "grid to look at the images alone",
+            {"name": "pipeline", "found": None},
         )
-    draw: Callable[[_Material, Pipeline], Image.Image] = _steps if kind == "steps" else _copies
-    return draw(material, pipeline)
+    return (_steps if options.kind == "steps" else _copies)(material, pipeline)
 
 
 def some_of_every_class(population: Population, count: int) -> list[int]:
@@ -124,10 +128,9 @@ def some_of_every_class(population: Population, count: int) -> list[int]:
     rows = np.arange(training.start, training.stop) if training else np.arange(len(population))
     labels = population.labels[rows]
     by_label = np.argsort(labels, kind="stable")
-    _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
-    del first
+    _, sizes = np.unique(labels, return_counts=True)
     turn = np.empty(len(rows), np.int64)
-    turn[by_label] = np.concatenate([np.arange(size) for size in sizes.tolist()] or [[]])
+    turn[by_label] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     order = np.lexsort((labels, turn))[:count]
     return [int(row) for row in rows[order]]
 
@@ -150,134 +153,129 @@ def _rows_at(population: Population, wanted: Sequence[str]) -> list[int]:
 def _copies(material: _Material, pipeline: Pipeline) -> Image.Image:
     """Originals, each with its copies beside it."""
     rows, count = material.rows(6), material.options.copies
-    shown = [_rendered(material, pipeline, row, count) for row in rows]
-    longest = max(max(image.shape[:2]) for images, _ in shown for image in images)
+    rendered = [_rendered(material, pipeline, row, count) for row in rows]
+    side = _side([copy for _, copies, _ in rendered for copy in copies])
     lines = []
-    for row, (images, texts) in zip(rows, shown, strict=True):
-        first = _tile(images[0], longest, material.label(row), material.population.locators[row])
-        copies = [
-            _tile(image, longest, f"copy {number}", caption)
-            for number, (image, caption) in enumerate(zip(images[1:], texts, strict=True))
-        ]
-        lines.append([first, *copies])
-    width = max(tile.width for line in lines for tile in line)
-    content = sheet.stacked([_aligned(line, width) for line in lines], 20)
-    subtitle = f"{len(rows)} originals and copies 0 to {count - 1} of each, seed {material.options.seed}"
-    return sheet.page(f"Pipeline {pipeline.name}", subtitle, content)
+    for row, (original, copies, drawn) in zip(rows, rendered, strict=True):
+        locator = material.population.locators[row]
+        tiles = [_tile(original, side, material.label(row), locator)]
+        for number, copy in enumerate(copies):
+            said = "\n".join(captions(pipeline.step_keys, drawn, number)) or "unchanged"
+            tiles.append(_tile(copy, side, f"copy {number}", said))
+        lines.append(sheet.grid(tiles, len(tiles), 16))
+    seed = material.options.seed
+    subtitle = f"{len(rows)} originals and the first {count} copies of each, seed {seed}"
+    return sheet.page(f"Pipeline {pipeline.name}", subtitle, sheet.stacked(lines, 22))
 
 
 def _steps(material: _Material, pipeline: Pipeline) -> Image.Image:
-    """Each step alone: six draws of it, with the words it has in the whole pipeline."""
-    cards = []
-    for row in material.rows(1):
-        original = material.image(row)
-        for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True):
-            head = (pipeline.resize,) if pipeline.resize else ()
-            # Under the key it has among the others, a step alone draws what it draws there.
-            alone = replace(pipeline, steps=(*head, replace(step, id=key)))
-            images, texts = _rendered(material, alone, row, _DRAWS_PER_STEP)
-            longest = max(max(image.shape[:2]) for image in images)
-            tiles = [_tile(i, longest, "", t) for i, t in zip(images[1:], texts, strict=True)]
-            gallery = sheet.grid(tiles, 3)
-            title = sheet.text(key.replace("_", " "), 17, bold=True)
-            options = sheet.text(options_text(step), 12, ink=sheet.FAINT, width=gallery.width)
-            cards.append(sheet.stacked([title, options, gallery], 6))
-        cards.insert(0, _original_card(material, row, original)) if len(cards) else None
-    if not cards:
+    """Each step alone, on each image in turn."""
+    if not pipeline.moving_steps:
         raise ConfigError(
-            f"preview steps: expected a pipeline that draws something, found no step in "
-            f"{pipeline.name} but a resize",
+            f"preview steps: expected a pipeline that draws something, found none but a resize in "
+            f"{pipeline.name}",
             {"found": pipeline.name},
         )
-    content = sheet.grid(cards, 3 if len(cards) > 4 else 2, 36)
-    subtitle = f"every step alone, {_DRAWS_PER_STEP} draws each, seed {material.options.seed}"
-    return sheet.page(f"Pipeline {pipeline.name}, step by step", subtitle, content)
+    parts = [_steps_of_one(material, pipeline, row) for row in material.rows(1)]
+    seed = material.options.seed
+    subtitle = f"every step alone, its first {_DRAWS_PER_STEP} draws, seed {seed}"
+    return sheet.page(f"Pipeline {pipeline.name}, step by step", subtitle, sheet.stacked(parts, 40))
 
 
-def _original_card(material: _Material, row: int, image: NDArray[Any]) -> Image.Image:
-    title = sheet.text("original", 17, bold=True)
-    where = sheet.text(material.label(row), 12, ink=sheet.FAINT)
-    tile = _tile(image, max(image.shape[:2]), "", material.population.locators[row])
-    return sheet.stacked([title, where, tile], 6)
+def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Image:
+    """A card for the original and one for each step."""
+    cards = []
+    head = (pipeline.resize,) if pipeline.resize else ()
+    for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True):
+        # Under the key it has among the others, a step alone draws what it draws there.
+        alone = replace(pipeline, steps=(*head, replace(step, id=key)))
+        original, copies, drawn = _rendered(material, alone, row, _DRAWS_PER_STEP)
+        side = _side(copies)
+        said = [captions((key,), drawn, n, with_key=False) for n in range(len(copies))]
+        tiles = [
+            _tile(copy, side, "", "\n".join(lines) or "unchanged")
+            for copy, lines in zip(copies, said, strict=True)
+        ]
+        cards.append(_card(key.replace("_", " "), options_text(step), sheet.grid(tiles, 3)))
+        if len(cards) == 1:
+            locator = material.population.locators[row]
+            tile = _tile(original, 2 * side, "", locator)
+            cards.insert(0, _card("original", material.label(row), tile))
+    return sheet.grid(cards, 3 if len(cards) > 4 else 2, 36)
 
 
 def _grid(material: _Material) -> Image.Image:
     """Labelled originals, and how many there are of each class."""
     population, rows = material.population, material.rows(30)
     images = [material.image(row) for row in rows]
-    longest = max(max(image.shape[:2]) for image in images)
-    tiles = [_tile(i, longest, material.label(r), "") for i, r in zip(images, rows, strict=True)]
+    side = _side(images)
+    tiles = [_tile(i, side, material.label(r), "") for i, r in zip(images, rows, strict=True)]
     content = sheet.grid(tiles, 6, 14)
     if population.class_names:
-        content = sheet.beside([content, _class_chart(population)], 40)
-    subtitle = f"{len(rows)} of {len(population):,} images, {_sizes(population)}"
+        content = sheet.beside([content, class_chart(population)], 40)
+    splits = [f"{len(r):,} {split}" for split in SPLITS if (r := population.split_rows(split))]
+    in_splits = f" ({', '.join(splits)})" if len(splits) > 1 else ""
+    subtitle = f"{len(rows)} of {len(population):,} images{in_splits}, {_sizes(population)}"
     return sheet.page("Images and their classes", subtitle, content)
 
 
-def _class_chart(population: Population) -> Image.Image:
-    """A bar for each class, split by split."""
-    parts = [
-        np.bincount(
-            population.labels[rows.start : rows.stop], minlength=len(population.class_names)
-        )
-        for split in SPLITS
-        if (rows := population.split_rows(split))
-    ]
-    counts = sum(parts, start=np.zeros(len(population.class_names), np.int64))
-    lines = [sheet.text("images by class", 13, bold=True)]
-    for name, count in list(zip(population.class_names, counts.tolist(), strict=True))[:_CLASSES_SHOWN]:
-        length = round(_BAR_PX * count / max(int(counts.max()), 1))
-        cell = sheet.padded(sheet.bar(length, 10), top=4, right=_BAR_PX - length)
+def class_chart(population: Population) -> Image.Image:
+    """The number of images of each class, as bars; the first classes where they are many."""
+    names = population.class_names
+    counts = np.bincount(population.labels, minlength=len(names)).tolist()
+    shown = list(zip(names, counts, strict=True))[:_CLASSES_SHOWN]
+    labels = [sheet.text(name if len(name) < 24 else f"{name[:20]}…", 12) for name, _ in shown]
+    width = max(label.width for label in labels)
+    lines = [sheet.text("Images by class", 14, bold=True)]
+    for label, (_, count) in zip(labels, shown, strict=True):
+        length = round(_BAR_PX * count / max(counts))
+        chart = sheet.padded(sheet.bar(length, 10), top=4, right=_BAR_PX - length)
         number = sheet.text(f"{count:,}", 12, ink=sheet.FAINT)
-        lines.append(sheet.beside([sheet.text(_short(name), 12, width=130), cell, number], 10))
-    if len(population.class_names) > _CLASSES_SHOWN:
-        more = len(population.class_names) - _CLASSES_SHOWN
-        lines.append(sheet.text(f"and {more} more classes", 12, ink=sheet.FAINT))
-    return sheet.stacked(lines, 5)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
+        lines.append(sheet.beside([sheet.padded(label, right=width - label.width), chart, number]))
+    if len(names) > len(shown):
+        more = f"and {len(names) - len(shown):,} more classes"
+        lines.append(sheet.text(more, 12, ink=sheet.FAINT))
+    return sheet.stacked(lines, 6)
 
 
 def _sizes(population: Population) -> str:
-    size = population.uniform_size()
+    heights, widths = population.heights, population.widths
     kind = "grey" if population.channels == 1 else "colour"
+    size = population.uniform_size()
     if size:
         return f"all {size[0]} × {size[1]}, {kind}"
-    heights, widths = population.heights, population.widths
-    return (
-        f"{heights.min()} × {widths.min()} to {heights.max()} × {widths.max()}, {kind}"
-    )
+    return f"{heights.min()} × {widths.min()} to {heights.max()} × {widths.max()}, {kind}"
 
 
 def _rendered(
     material: _Material, pipeline: Pipeline, row: int, count: int
-) -> tuple[list[NDArray[Any]], list[str]]:
-    """The prepared original and its copies, and the copies' captions."""
-    image = material.image(row)
+) -> tuple[NDArray[Any], list[NDArray[Any]], list[Parameters]]:
+    """The prepared original, its copies, and what was drawn for them."""
+    image, seed, copies = material.image(row), material.options.seed, np.arange(count)
     ids = np.repeat(material.population.ids[row : row + 1], count, axis=0)
-    copies, seed = np.arange(count), material.options.seed
     rendered = pipeline.apply([image] * count, seed=seed, sample_ids=ids, copies=copies)
     prepared = pipeline.prepare(image)
     canvas = Canvas(np.full(count, prepared.shape[0]), np.full(count, prepared.shape[1]))
     drawn = pipeline.parameters(pipeline.draw(seed, ids, copies), canvas)
-    texts = ["\n".join(captions(pipeline.step_keys, drawn, n)) for n in range(count)]
-    return [prepared, *rendered], [text or "unchanged" for text in texts]
+    return prepared, list(rendered), drawn
 
 
-def _tile(image: NDArray[Any], longest: int, title: str, caption: str) -> Image.Image:
-    """An image with its title and caption beneath, all as wide as the image may be."""
-    picture = sheet.framed(sheet.shown(image, longest))
-    width = max(picture.width, sheet.SMALLEST_PX + 24)
-    parts = [picture]
+def _side(images: Sequence[NDArray[Any]]) -> int:
+    return sheet.side_for(max(max(image.shape[:2]) for image in images))
+
+
+def _tile(image: NDArray[Any], side: int, title: str, caption: str) -> Image.Image:
+    """An image with its title and caption beneath, as wide as the image may be."""
+    parts = [sheet.framed(sheet.shown(image, side))]
     if title:
-        parts.append(sheet.text(title, 13, width=width))
+        parts.append(sheet.text(title, 13, width=side))
     if caption:
-        parts.append(sheet.text(caption, 11, ink=sheet.FAINT, width=width))
+        parts.append(sheet.text(caption, 11, ink=sheet.FAINT, width=side))
     return sheet.stacked(parts, 4)
 
 
-def _aligned(tiles: Sequence[Image.Image], width: int) -> Image.Image:
-    """A row of tiles, each as wide as the widest of the page."""
-    return sheet.beside([sheet.padded(tile, right=width - tile.width) for tile in tiles])
+def _card(title: str, subtitle: str, content: Image.Image) -> Image.Image:
+    """A titled part of a page."""
+    head = sheet.text(title, 17, bold=True)
+    line = sheet.text(subtitle, 12, ink=sheet.FAINT, width=content.width)
+    return sheet.stacked([head, line, content], 6)

@@ -1,8 +1,8 @@
 """The inner loop: one task in, its shards on disk.
 
 A task's sources are decoded once; then each copy is rendered straight into the memory of its shard,
-hashed and committed, one shard at a time. What comes out depends on the shard's spec alone, so a task
-may run anywhere, twice, or in parts.
+hashed and committed, one shard at a time. What comes out depends on the shard's spec alone, so a
+task may run anywhere, twice, or in parts.
 """
 
 import datetime
@@ -47,6 +47,8 @@ class Workshop:
     source: Source
     pipeline: Pipeline
     seed: int
+    value_range: tuple[float, float] | None = None
+    """For float32 images, the values that mean black and white."""
     batch_size: int | None = None
     """Images rendered per call; None chooses by size. Never changes a byte."""
     deadline: float | None = None
@@ -74,6 +76,7 @@ def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]
         workshop: what all tasks share.
         task: what to write.
         rows: the task's rows of its population.
+
     Yields:
         The task's shards as they stand on disk; fewer than it names if the deadline passed.
 
@@ -113,7 +116,7 @@ def standing_shard(directory: Path, spec: ShardSpec) -> ShardEntry | None:
     except (ManifestError, FileNotFoundError, ValueError):
         return None
     entry = receipt.entry
-    if len(data) != entry.num_bytes or sha256_hex(memoryview(data)) != entry.file_sha256:
+    if len(data) != entry.num_bytes or sha256_hex(data.data) != entry.file_sha256:
         return None
     return entry
 
@@ -138,7 +141,7 @@ def _write_shard(
             for row in range(spec.num_rows):
                 shard.rows(row, row + 1)[0] = images.image(row)
         else:
-            render(pipeline, images, words, shard, workshop.batch_size)
+            render(workshop, images, words, shard)
         clock.lap("render")
         image = shard.finish()
         clock.lap("digest")
@@ -174,27 +177,24 @@ def columns_beside(
 
 
 def render(
-    pipeline: Pipeline,
-    images: Arena,
-    words: NDArray[np.uint32],
-    shard: OpenShard,
-    batch_size: int | None = None,
+    workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: OpenShard
 ) -> None:
     """Renders one copy of every image into a shard, batch by batch.
 
     Args:
-        pipeline: what happens to the images.
+        workshop: its pipeline, value range and batch size.
         images: the n prepared sources.
         words: (n, words) their draws.
         shard: where the pixels go.
-        batch_size: images per call; None chooses by size.
     """
     height, width, _ = shard.spec.image_shape
-    size = batch_size or max(PIXELS_AT_ONCE // (height * width), 1)
+    size = workshop.batch_size or max(PIXELS_AT_ONCE // (height * width), 1)
     for start in range(0, len(images), size):
         stop = min(start + size, len(images))
-        batch = images.take(np.arange(start, stop))
-        pipeline.augment(batch, words[start:stop], shard.rows(start, stop))
+        workshop.pipeline.augment(
+            images.take(np.arange(start, stop)), words[start:stop], shard.rows(start, stop),
+            value_range=workshop.value_range,
+        )  # fmt: skip
 
 
 def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
@@ -210,8 +210,8 @@ def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
     room = int(ends[-1]) + int((widths * rows.channels).max()) + SLACK_BYTES
     values = _room_for(room, np.dtype(rows.dtype))
     for row, (end, size) in enumerate(zip(ends.tolist(), sizes.tolist(), strict=True)):
-        image = pipeline.prepare(load_images(source, rows, (row,))[0])
-        values[end - size : end] = image.reshape(-1)
+        image = load_images(source, rows, (row,))[0]
+        values[end - size : end] = pipeline.prepare(image).reshape(-1)
     return Arena(values, ends - sizes, heights, widths, rows.channels)
 
 
@@ -259,4 +259,3 @@ class _Clock:
         now = time.perf_counter()
         self.laps[step] = self.laps.get(step, 0.0) + now - self._last
         self._last = now
-

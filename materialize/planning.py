@@ -28,10 +28,11 @@ from materialize.shards.layout import ShardSpec, rows_digest
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
 from pipelines import Pipeline, fingerprint
-from pipelines.transform import Canvas
+from pipelines.transform import Canvas, Photometric
 
 DEFAULT_SHARD_BYTES = 64 * 2**20
 """Large enough that an object store's request is cheap, small enough for a worker's memory."""
+_ACCEPTED_IDLE_SHARE = 0.1
 PARAMETER_MODES = ("none", "draws", "full")
 
 
@@ -51,6 +52,9 @@ class Recipe:
     parameters: str = "draws"
     """What stands beside each copy: ``none``, the random words (``draws``), or ``full``: the drawn
     parameters as numbers."""
+    value_range: tuple[float, float] | None = None
+    """For float32 images, the values that mean black and white; needed where a step changes
+    values."""
 
     def __post_init__(self) -> None:
         """Checks the options.
@@ -66,6 +70,11 @@ class Recipe:
             raise ConfigError(
                 f"parameters: expected one of {list(PARAMETER_MODES)}, got {self.parameters!r}",
                 {"name": "parameters", "expected": PARAMETER_MODES, "found": self.parameters},
+            )
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ConfigError(
+                f"value_range: expected black below white, got {self.value_range}",
+                {"name": "value_range", "found": self.value_range},
             )
 
 
@@ -121,9 +130,27 @@ def _size_problem(population: Population, why: str) -> tuple[str, dict[str, Any]
     )
 
 
-def recipe_digest(pipeline: Pipeline, seed: int) -> str:
-    """Names what happens to an image: pipeline and seed."""
-    return digest({"pipeline": fingerprint(pipeline), "seed": seed})
+def check_values(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
+    """Refuses to guess what black and white are.
+
+    Raises:
+        ConfigError: float32 images meet a step that changes values, and no range was given.
+    """
+    toning = [s.name for s in pipeline.moving_steps if isinstance(s, Photometric)]
+    if population.dtype == "float32" and toning and recipe.value_range is None:
+        raise ConfigError(
+            f"value_range: expected the values that mean black and white, since {toning[0]} changes "
+            "the values of float32 images, got none; give --value-range 0,1 or what applies",
+            {"name": "value_range", "expected": "black, white", "found": None},
+        )
+
+
+def recipe_digest(pipeline: Pipeline, recipe: Recipe) -> str:
+    """Names what happens to an image: pipeline, seed and what black and white are."""
+    facts: dict[str, Any] = {"pipeline": fingerprint(pipeline), "seed": recipe.seed}
+    if recipe.value_range is not None:
+        facts["value_range"] = list(recipe.value_range)
+    return digest(facts)
 
 
 def parameter_names(pipeline: Pipeline, shape: tuple[int, int]) -> tuple[str, ...]:
@@ -163,7 +190,8 @@ def tasks(
         shapes = [original_shape(pipeline, population)] if originals else []
         shapes += [image_shape(pipeline, population)] if len(wanted) else []
         row_bytes = max(int(np.prod(shape)) for shape in shapes) * np.dtype(population.dtype).itemsize
-        at_once = max(recipe.shard_bytes // row_bytes, 1)
+        runs = -(-len(rows) // max(recipe.shard_bytes // row_bytes, 1))
+        at_once = -(-len(rows) // runs)  # runs of one length, so that tasks take equally long
         for run, first in enumerate(range(rows.start, rows.stop, at_once)):
             count = min(at_once, rows.stop - first)
             common = ShardSpec(
@@ -192,28 +220,40 @@ def _copy_spec(
     }[recipe.parameters]
     return replace(
         common, kind="copy", copy=copy, image_shape=shape,
-        parameters=recipe.parameters if names else "none",
-        recipe=recipe_digest(pipeline, recipe.seed), draw_words=names,
+        parameters="none" if not names else "full" if recipe.parameters == "full" else "draws",
+        recipe=recipe_digest(pipeline, recipe), draw_words=names,
     )  # fmt: skip
 
 
-def split_by_copies(work: Sequence[Task], at_least: int) -> list[Task]:
-    """The same shards in more tasks, where there are fewer runs than workers.
+def shared_out(work: Sequence[Task], workers: int) -> list[Task]:
+    """The same shards in tasks that keep all workers busy to the end.
 
-    Each part decodes its run again, so a run is split into no more parts than it takes to keep
-    everybody busy. Grouping never changes a byte.
+    Where runs are few, their copies are split among tasks, each of which decodes its run again; so
+    it is done only as far as it takes to leave no worker idle for long. Grouping changes no byte.
 
     Args:
         work: tasks of whole runs.
-        at_least: how many tasks to reach if there are enough shards.
+        workers: how many there are.
     """
-    parts = -(-at_least // max(len(work), 1))
+    most = max((len(task.specs) for task in work), default=1)
+    idle = {parts: _idle_share(len(work) * parts, workers) for parts in range(1, most + 1)}
+    enough = (parts for parts in idle if idle[parts] <= _ACCEPTED_IDLE_SHARE)
+    return in_parts(work, next(enough, min(idle, key=lambda parts: idle[parts])))
+
+
+def in_parts(work: Sequence[Task], parts: int) -> list[Task]:
+    """Every task's copies spread over so many tasks, or as many as it has."""
     split = []
     for task in work:
-        size = -(-len(task.specs) // min(parts, len(task.specs)))
+        size = -(-len(task.specs) // parts)
         chunks = [task.specs[i : i + size] for i in range(0, len(task.specs), size)]
         split += [replace(task, specs=chunk) for chunk in chunks]
     return split
+
+
+def _idle_share(tasks: int, workers: int) -> float:
+    """The share of the workers' time that is lost at the end, for tasks of equal length."""
+    return 1 - tasks / (-(-tasks // workers) * workers) if tasks else 0.0
 
 
 def rows_of(population: Population, task: Task) -> Population:
@@ -227,7 +267,7 @@ def take_rows(
     quarantined: tuple[Quarantined, ...] = (),
 ) -> Population:
     """Some rows of a population, in their order."""
-    columns = {
+    columns: dict[str, Any] = {
         f.name: value.taken(rows) if isinstance(value, TextColumn) else value[rows]
         for f in fields(population)
         if isinstance(value := getattr(population, f.name), TextColumn | np.ndarray)
@@ -241,15 +281,14 @@ def checked_population(path: Path, identity: str) -> Population:
     Raises:
         ManifestError: it is missing, damaged or another one.
     """
+    cause: Exception | None = None
     try:
         population = Population.from_bytes(path.read_bytes())
         found = population_identity(population)
-    except (OSError, MaterializeError) as error:
-        found, cause = "no population that can be read", error
-    else:
         if found == identity:
             return population
-        cause = None
+    except (OSError, MaterializeError) as error:
+        found, cause = "no population that can be read", error
     raise ManifestError(
         f"{path}: expected population {identity[:16]}, found {found}; run `materialize repair`",
         {"path": str(path), "expected": identity, "found": found},

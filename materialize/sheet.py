@@ -3,6 +3,8 @@
 Every function returns a new picture, so a page is one expression. Nothing here knows what is shown.
 """
 
+import io
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -19,12 +21,15 @@ FAINT: Color = (108, 116, 130)
 RULE: Color = (224, 228, 234)
 ACCENT: Color = (58, 110, 220)
 
-SMALLEST_PX = 96
-"""Longest side that small images are enlarged to at least: 8 pixels square are no picture."""
+SMALLEST_PX = 128
+"""Side that small images are enlarged to at least: 8 pixels square are no picture."""
 LARGEST_PX = 224
-"""Longest side that large images are reduced to."""
+"""Side that large images are reduced to."""
 _LINE_HEIGHT = 1.35
 _MARGIN_PX = 32
+_BEYOND_ASCII = "°·±…"
+"""The signs beyond ASCII that the font inside Pillow has."""
+_SUBSTITUTES = str.maketrans({"×": "x", "−": "-", "–": "-", "—": "-", "“": '"', "”": '"'})
 
 
 def text(
@@ -39,7 +44,8 @@ def text(
         width: wrap words to this width and give the picture exactly it; None for one long line.
         bold: draw with a fine stroke: the font that comes with Pillow has one weight.
     """
-    lines = [part for line in string.split("\n") for part in _wrapped(line, size, width)]
+    written = _in_font(string).split("\n")
+    lines = [part for line in written for part in _wrapped(line, size, width)]
     advance = round(size * _LINE_HEIGHT)
     widest = max(round(_font(size).getlength(line)) + 2 for line in lines)
     picture = _blank(width or widest, advance * len(lines))
@@ -50,26 +56,32 @@ def text(
     return picture
 
 
-def shown(pixels: NDArray[Any], longest: int) -> Image.Image:
-    """An image as a picture whose scale suits images of a given longest side.
+def side_for(longest: int) -> int:
+    """The side in pixels of the square that images are shown in.
+
+    Args:
+        longest: side of the largest of them. Small images get a whole multiple of it.
+    """
+    if longest < SMALLEST_PX:
+        return longest * -(-SMALLEST_PX // longest)
+    return min(longest, LARGEST_PX)
+
+
+def shown(pixels: NDArray[Any], side: int) -> Image.Image:
+    """An image scaled until its longer side has a length.
 
     Args:
         pixels: (H, W, 1 or 3) uint8, or float32 in [0, 1] or [0, 255].
-        longest: side in pixels of the largest image on the page, so that all have one scale.
-
-    Returns:
-        The image enlarged by a whole number without smoothing, as it is, or reduced.
+        side: the length, in pixels; a whole multiple shows the pixels as they are, as squares.
     """
     picture = Image.fromarray(_levels(pixels)).convert("RGB")
-    if longest < SMALLEST_PX:
-        factor = -(-SMALLEST_PX // longest)
-        size = (picture.width * factor, picture.height * factor)
-        return picture.resize(size, Image.Resampling.NEAREST)
-    if longest > LARGEST_PX:
-        scale = LARGEST_PX / longest
-        size = (max(round(picture.width * scale), 1), max(round(picture.height * scale), 1))
-        return picture.resize(size, Image.Resampling.LANCZOS)
-    return picture
+    longest = max(picture.size)
+    if longest == side:
+        return picture
+    width, height = (max(round(length * side / longest), 1) for length in picture.size)
+    is_whole = side % longest == 0
+    how = Image.Resampling.NEAREST if is_whole else Image.Resampling.LANCZOS
+    return picture.resize((width, height), how)
 
 
 def framed(picture: Image.Image) -> Image.Image:
@@ -134,12 +146,31 @@ def page(title: str, subtitle: str, content: Image.Image) -> Image.Image:
     return padded(whole, left=m, top=m - 6, right=m, bottom=m)
 
 
+def png_bytes(picture: Image.Image) -> bytes:
+    """The picture as a PNG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def _levels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3) uint8."""
     if pixels.dtype != np.uint8:
         scale = 255.0 if float(pixels.max(initial=0)) <= 1 else 1.0
         pixels = np.clip(np.rint(pixels * scale), 0, 255).astype(np.uint8)
     return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+
+def _in_font(string: str) -> str:
+    """The text in the characters that the font has: accents dropped, others as question marks."""
+    known = string.translate(_SUBSTITUTES)
+    return "".join(c if c.isascii() or c in _BEYOND_ASCII else _plain(c) for c in known)
+
+
+def _plain(character: str) -> str:
+    """A letter without its accent; a question mark if that is not ASCII either."""
+    base = unicodedata.normalize("NFKD", character)[0]
+    return base if base.isascii() else "?"
 
 
 def _wrapped(line: str, size: int, width: int | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""A complete dataset as it stands on disk: its manifest, its populations, and whose rows a shard has.
+"""A complete dataset as it stands: its manifest, its populations, and whose rows a shard has.
 
 What verifies, repairs or explains starts here. Nothing is built and no source is needed.
 """

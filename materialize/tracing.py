@@ -32,10 +32,10 @@ class LostRecord:
     """A record of the population that the source no longer has as it was scanned."""
 
     sample_id: str
-    """32 hex digits."""
+    """32 hex digits; empty where only the place is known."""
     locator: str
     """Where the scan saw it."""
-    problem: Literal["changed", "gone", "unreadable"]
+    problem: Literal["changed", "gone", "unreadable", "undecodable"]
     detail: str
     """One clause for people."""
 
@@ -53,9 +53,7 @@ class Traced:
     lost: tuple[LostRecord, ...]
 
 
-def trace(
-    source: Source, population: Population, rows: NDArray[np.int64], crew: Crew = Crew()
-) -> Traced:
+def trace(source: Source, population: Population, rows: NDArray[np.int64], crew: Crew) -> Traced:
     """Looks every row's record up by content: first where the scan saw it, then everywhere.
 
     Args:
@@ -99,9 +97,7 @@ class _Hashed:
                     # The smallest place of equal contents, whoever hashed them first.
                     self._place[digest] = min(index, self._place.get(digest, index))
 
-    def places_of(
-        self, digests: NDArray[np.uint8], hints: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def places_of(self, digests: NDArray[np.uint8], hints: NDArray[np.int64]) -> NDArray[np.int64]:
         """(n,) a record with each digest, the hinted one if it has it, else `LOST`."""
         pairs = zip(map(bytes, digests), hints.tolist(), strict=True)
         found = [

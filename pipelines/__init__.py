@@ -1,7 +1,7 @@
 """What happens to an image: pure functions of arrays and addresses.
 
-No files but pipelines, no clocks, no environment, no processes. `materialize` runs this at scale and
-is never imported from here.
+No files but pipelines, no clocks, no environment, no processes. `materialize` runs this at scale
+and is never imported from here.
 """
 
 from pipelines.errors import (

@@ -2,14 +2,14 @@
 
 A matrix maps *output* to *input* coordinates, both measured from the centre of their own canvas,
 x (columns) to the right and y (rows) down. Six numbers a row: ``xx xy xt yx yy yt`` with
-``x_in = xx·x + xy·y + xt`` and ``y_in = yx·x + yy·y + yt``. NumPy's and the C library's sine, cosine
-and matrix product change with the CPU's vector width and fused multiply-add; + − × ÷ do not.
+``x_in = xx·x + xy·y + xt`` and ``y_in = yx·x + yy·y + yt``. NumPy's and the C library's sine,
+cosine and matrix product change with the CPU's vector width and fused multiply-add; + − × ÷ do not.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.compiled import compiled
+from pipelines.compiled import Array, compiled
 
 Matrices = NDArray[np.float64]
 """(n, 6) float64: one output-to-input map per image."""
@@ -110,8 +110,8 @@ def matrices(
 @compiled
 def to_fixed_point(
     total: Matrices,
-    half_x: NDArray[np.float64],
-    half_y: NDArray[np.float64],
+    half_x: Array,
+    half_y: Array,
     out_x: float,
     out_y: float,
     halvings: NDArray[np.int64],

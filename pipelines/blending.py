@@ -4,6 +4,8 @@ The tone is applied in single precision as ``sum · gain + bias`` clamped, with 
 weights in the gain and the rounding in the bias; the sum itself is exact.
 """
 
+# ruff: noqa: PLR0913  (compiled functions take their facts one by one)
+
 import numpy as np
 
 from pipelines.compiled import Int, compiled
@@ -63,9 +65,7 @@ def _quantised(total: Int, tone: Int) -> Int:
     """One weighted sum with its tone, as a level."""
     gain, bias, low, high = tone
     value = np.float32(total) * gain + bias
-    value = low if value < low else value
-    value = high if value > high else value
-    return np.int32(value)
+    return np.int32(min(max(value, low), high))
 
 
 @compiled

@@ -1,19 +1,19 @@
 """The one door to numba: how functions are compiled, and when compiled code is out of date.
 
-numba's types stop here. Its disk cache knows a function by its own file alone, so after an edit to a
-module that another one compiles in, the old machine code would go on running; `compiled` therefore
-stamps every cached function with the sources of all compiled modules. Where no place for a cache can
-be written (a read-only container without a home), functions are compiled anew in every process.
+numba's types stop here. Its disk cache knows a function by its own file alone, so after an edit to
+a module that another one compiles in, the old machine code would go on running; `compiled`
+therefore stamps every cached function with the sources of all compiled modules. Where no place for
+a cache can be written (a read-only container without a home), every process compiles anew.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from importlib import resources
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core import caching
-from numba.extending import intrinsic as _intrinsic
+import numba.extending
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -24,9 +24,6 @@ Int = Any
 MODULES = ("affine", "blending", "compiled", "coordinates", "kernels", "randomness", "resizing",
            "vectors")  # fmt: skip
 """Every module with compiled functions or intrinsics (an architecture test compares)."""
-
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
-# No fastmath: it would let LLVM contract and reorder, and the bytes would depend on the processor.
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -41,28 +38,22 @@ def _source_stamp() -> str:
 
 
 _STAMP = _source_stamp()
-
-
-class _StampedCache(caching.FunctionCache):  # type: ignore[misc]  # numba ships no types for it
-    """numba's cache, whose keys also name the sources of every compiled module."""
-
-    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(sig, codegen), _STAMP)
+_njit: Any = numba.njit
 
 
 def compiled(function: Function) -> Function:
     """Compiles a function at its first call, without the interpreter lock, and keeps the result.
 
-    Exactness: integers and IEEE arithmetic without contraction or reordering.
+    Exactness: integers and IEEE arithmetic. There is no ``fastmath``: it would let LLVM contract
+    and reorder, and the bytes would depend on the processor.
     """
-    dispatcher: Any = numba.njit(**_OPTIONS)(function)
-    try:
-        dispatcher._cache = _StampedCache(function)
-    except RuntimeError:  # numba found no writable place: slower to start, nothing else
-        pass
+    dispatcher: Any = _njit(nogil=True, error_model="numpy")(function)
+    with contextlib.suppress(RuntimeError):  # no writable place: slower to start, nothing else
+        dispatcher.enable_caching()
+        dispatcher._cache._cache_file._source_stamp = _STAMP
     return cast(Function, dispatcher)
 
 
 def intrinsic(generator: Callable[..., Any]) -> Any:
     """Makes a function that emits LLVM instructions callable from compiled code."""
-    return _intrinsic(generator)
+    return numba.extending.intrinsic(generator)

@@ -5,6 +5,8 @@ yt``, so stepping along an output row adds ``xx`` and ``yx``, and a coordinate o
 depend on how it was reached.
 """
 
+# ruff: noqa: PLR0913  (compiled functions take their facts one by one)
+
 import numpy as np
 
 from pipelines.compiled import Int, compiled
@@ -52,7 +54,7 @@ def fold_far(coordinate: Int, whole: Int, border: Int) -> Int:
 
 
 @compiled
-def is_near(start: Int, stop: Int, whole: Int) -> bool:
+def is_near(start: Int, stop: Int, whole: Int) -> Int:
     """True if a run of coordinates, given by its ends, needs at most one fold (`fold_near`)."""
     reach = whole - ONE
     return -reach < min(start, stop) and max(start, stop) < 2 * reach
@@ -92,8 +94,8 @@ def place_rows(
     Args:
         line: the image's matrix in 32.32, six integers.
         first: the first output row.
-        spans: address of (num_rows, 2) int32, see `find_spans`. Pixels outside a row's span take the
-            place of its nearest end, rows with an empty span those of row ``some``.
+        spans: address of (num_rows, 2) int32, see `find_spans`. Pixels outside a row's span take
+            the place of its nearest end, rows with an empty span those of row ``some``.
         num_rows: how many rows.
         some: a row whose span is not empty, counted from ``first``.
         columns: pixels in an output row.
@@ -167,7 +169,7 @@ def find_spans(
     """Writes which pixels [begin, stop) of each output row from ``first`` on show the image.
 
     All of them, unless the border is constant and coordinates leave the image by more than
-    ``margin``. ``spans`` is the address of (num_rows, 2) int32; `place_rows` has the other arguments.
+    ``margin``. ``spans`` is the address of (num_rows, 2) int32; for the rest see `place_rows`.
 
     Returns:
         The last row that shows anything, counted from ``first``; -1 if none does.

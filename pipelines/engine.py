@@ -54,14 +54,17 @@ def run(
         plain: True to run the NumPy twin instead of the kernel.
 
     Raises:
-        ImageContractError: ``out`` does not fit, or float32 images meet a step that needs levels.
+        ImageContractError: ``out`` or the number of images does not fit, an image reaches out of
+            its arena, or float32 images meet a step that needs levels.
     """
     expected = (len(programs), programs.height, programs.width, images.channels)
     fits = out.shape == expected and out.dtype == images.values.dtype
+    fits = fits and len(images) == len(programs)
+    images.check()
     if not fits or not out.flags.c_contiguous:
         raise ImageContractError(
-            f"output: expected {expected} {images.values.dtype}, C-contiguous, "
-            f"got {out.shape} {out.dtype}; allocate it so",
+            f"output for {len(images)} images: expected {expected} {images.values.dtype}, "
+            f"C-contiguous, got {out.shape} {out.dtype}; allocate it so",
             {"expected": expected, "found": out.shape},
         )
     if images.values.dtype == np.uint8:
@@ -88,7 +91,8 @@ def _run_uint8(
     warp = reference.warp_uint8 if plain else kernels.warp_uint8
     warp(
         images.values, images.starts, images.heights, images.widths, programs.matrix, tones,
-        np.ascontiguousarray(fill), np.rint(raw_fill).astype(np.int32), programs.table,
+        np.ascontiguousarray(fill), np.rint(raw_fill).astype(np.int32),
+        np.ascontiguousarray(programs.table),
         BORDERS.index(sampling.border), np.int64(programs.margin),
         np.int64(1 << 31 if to_whole else 1 << (31 - WEIGHT_BITS)),
         np.uint64(0 if to_whole else (1 << WEIGHT_BITS) - 1), programs.clips, out,
@@ -118,16 +122,21 @@ def _run_float32(
     tones[:, 2] = programs.low * per_level + black
     tones[:, 3] = programs.high * per_level + black
     tones[:, 4] = programs.range_bias * per_level + offset
-    untouched = (programs.gain == 1) & (programs.bias == 0)
-    if value_range is None or programs.clips or untouched.all():
+    untouched = (programs.gain == 1) & (programs.range_bias == 0)
+    if value_range is None or untouched.all():
         # Without a step that clips to black and white, values outside them are the user's own.
         tones[:, 2], tones[:, 3] = -np.inf, np.inf
     raw_fill = np.array(sampling.fill_levels(images.channels)) * per_level + black
+    fills = programs.fill * per_level + black
+    if programs.clips:
+        # The shift comes after the border and before every other tone, so that fill is a value like
+        # any other, and like any other it is not clipped to black and white.
+        fills = np.clip(raw_fill * tones[:, :1] + tones[:, 1:2], tones[:, 2:3], tones[:, 3:4])
     to_whole = sampling.interpolation == "nearest"
     warp = reference.warp_float32 if plain else kernels.warp_float32
     warp(
         images.values, images.starts, images.heights, images.widths, programs.matrix, tones,
-        (programs.fill * per_level + black).astype(np.float32), raw_fill.astype(np.float32),
+        fills.astype(np.float32), raw_fill.astype(np.float32),
         BORDERS.index(sampling.border), np.int64(programs.margin),
         np.int64(1 << 31 if to_whole else 0),
         np.uint64(0 if to_whole else (1 << 32) - 1), programs.clips, out,

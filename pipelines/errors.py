@@ -25,6 +25,7 @@ class FactualError(Exception):
     """
 
     def __init__(self, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        """Keeps both in ``args``."""
         super().__init__(message, dict(facts or {}))
 
     @property

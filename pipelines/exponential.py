@@ -25,7 +25,7 @@ def _log_levels() -> NDArray[np.float64]:
 
 
 def exponential(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """e ** x for x in [-700, 0], within 2 units in the last place.
+    """The exponential e ** x for x in [-700, 0], within 2 units in the last place.
 
     Args:
         x: any shape, float64, not modified.

@@ -1,12 +1,15 @@
 """Steps that move pixels: each gives one output-to-input matrix, and matrices compose.
 
 Every geometric step of a pipeline, flips and crops included, fuses into a single resampling of the
-source. Conventions are Keras' (`ImageDataGenerator`): the matrix maps output to input, so a positive
-shift moves the content left or up, a zoom above 1 shows more of the image, and a positive angle turns
-the content counter-clockwise. Two things deliberately differ from Keras: `width_shift` moves columns
-and `height_shift` rows (Keras 3 exchanges them), and the centre of an image that is not square is its
-centre (Keras exchanges the two half-sizes). `pipelines.keras_parameters` has Keras' own reading.
+source. Conventions are Keras' (`ImageDataGenerator`): the matrix maps output to input, so a
+positive shift moves the content left or up, a zoom above 1 shows more of the image, and a positive
+angle turns the content counter-clockwise. Two things deliberately differ from Keras:
+`width_shift` moves columns and `height_shift` rows (Keras 3 exchanges them), and the centre of an
+image that is not square is its centre (Keras exchanges the two half-sizes).
+`pipelines.keras_parameters` has Keras' own reading.
 """
+
+# ruff: noqa: ARG002  (the signatures are those of `Transform`)
 
 from dataclasses import dataclass
 
@@ -19,6 +22,7 @@ from pipelines.transform import (
     Canvas,
     Geometric,
     Parameters,
+    Transform,
     Values,
     as_interval,
     finite_number,
@@ -77,17 +81,23 @@ class _Shift(Geometric):
             good = good and self.by >= 0
         require(good, self, "by", "a number ≥ 0 or a list of numbers, below 2**20", self.by)
 
+    def reach(self) -> tuple[float, bool]:
+        """The largest shift that can be drawn, and whether it is a fraction of the size."""
+        if isinstance(self.by, tuple):
+            return max(abs(value) for value in self.by), max(self.by) < 1
+        if isinstance(self.by, float):
+            return self.by, self.by < 1
+        return max(self.by - 1, 0), False
+
     def _offsets(self, words: Words, sizes: Values) -> Values:
         if isinstance(self.by, float):
             drawn = uniform(words[:, 0], -self.by, self.by)
-            is_fraction = self.by < 1
         else:
-            is_list = isinstance(self.by, tuple)
-            values = np.array(self.by if is_list else range(max(self.by, 1)), dtype=np.float64)  # type: ignore[call-overload]
+            choices = self.by if isinstance(self.by, tuple) else range(max(self.by, 1))
+            values = np.array(choices, dtype=np.float64)
             sign = np.where(happens(words[:, 2], 0.5), -1.0, 1.0)
             drawn = values[choose(words[:, :2], len(values))] * sign
-            is_fraction = is_list and bool(values.max() < 1)
-        return drawn * sizes if is_fraction else drawn
+        return drawn * sizes if self.reach()[1] else drawn
 
 
 @register
@@ -168,11 +178,11 @@ class Zoom(Geometric):
     def check(self) -> None:
         """Checks ``by``."""
         interval = as_interval(self.by, 1.0)
-        good = interval is not None and 1 / _MAX_ZOOM <= interval[0] and interval[1] <= _MAX_ZOOM
+        good = interval is not None and interval[0] >= 1 / _MAX_ZOOM and interval[1] <= _MAX_ZOOM
         expected = "z in [0, 1) or [low, high] within [1/1024, 1024]"
         advice = "a zoom interval that reaches 0 would collapse the image to one point"
         require(good, self, "by", expected, self.by, advice)
-        if isinstance(self.by, list):
+        if not isinstance(self.by, float | int):
             object.__setattr__(self, "by", tuple(self.by))
 
     def draw(self, words: Words, canvas: Canvas) -> Parameters:
@@ -290,8 +300,9 @@ class ResizedCrop(Geometric):
 
     Szegedy et al., "Going deeper with convolutions" (CVPR 2015), section 6: area a fraction of the
     image's, aspect log-uniform. The window is fitted into the image by shrinking it (no retries, so
-    that the number of words is fixed); the aspect is drawn uniformly between its ends on either side
-    of 1 by a fair coin, which needs no logarithm. Reductions beyond 1.5 are prefiltered by halving.
+    that the number of words is fixed); the aspect is drawn uniformly between its ends on either
+    side of 1 by a fair coin, which needs no logarithm. Reductions beyond 1.5 are prefiltered by
+    halving.
     """
 
     name = "resized_crop"
@@ -361,7 +372,7 @@ def _within(words: Words, spare: NDArray[np.int64]) -> NDArray[np.int64]:
     return choose(words, np.abs(spare) + 1) * np.where(spare < 0, -1, 1)
 
 
-def require_size(owner: Geometric, option: str) -> None:
+def require_size(owner: Transform, option: str) -> None:
     """Checks a size in pixels."""
     value = getattr(owner, option)
     good = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 16384

@@ -1,7 +1,7 @@
 """The compiled inner loop: one pass over a batch that moves, tones and quantises every pixel.
 
-For each output row the source coordinates are stepped in 32.32 fixed point, folded into the image by
-the border mode, and reduced to one byte offset and four 14-bit weights per pixel
+For each output row the source coordinates are stepped in 32.32 fixed point, folded into the image
+by the border mode, and reduced to one byte offset and four 14-bit weights per pixel
 (`pipelines.coordinates`); a second loop then blends the four neighbours of each pixel in integers
 and applies the tone in single precision (`pipelines.blending`). `pipelines.reference` is the same
 arithmetic in plain NumPy; the two must agree byte for byte.
@@ -9,6 +9,8 @@ arithmetic in plain NumPy; the two must agree byte for byte.
 Inside the loop memory is handed down by address: numba counts references for every array argument
 of every call, and at two nanoseconds a pixel that shows.
 """
+
+# ruff: noqa: PLR0913  (compiled functions take their facts one by one)
 
 import numpy as np
 
@@ -183,23 +185,22 @@ def warp_float32(
                         smallest = min(smallest, raw_fill[channel])
                         largest = max(largest, raw_fill[channel])
                     continue
-                if border == REFLECT or border == WRAP:
+                if border in (REFLECT, WRAP):
                     x, y = fold_far(x, last_x + ONE, border), fold_far(y, last_y + ONE, border)
                 for channel in range(channels):
                     value = _sample(source, starts[k] + channel, shape, x, y, half, mask)
                     smallest, largest = min(smallest, value), max(largest, value)
                     out[k, j, i, channel] = min(max(value * gain + bias, low), high)
         if clips:
-            least, most = smallest * gain + tones[k, 4], largest * gain + tones[k, 4]
+            least = min(max(smallest * gain + tones[k, 4], low), high)
+            most = min(max(largest * gain + tones[k, 4], low), high)
             flat = out[k].reshape(-1)
             for i in range(flat.shape[0]):
                 flat[i] = min(max(flat[i], least), most)
 
 
 @compiled
-def _sample(
-    source: Array, start: Int, shape: Int, x: Int, y: Int, half: Int, mask: Int
-) -> np.float32:
+def _sample(source: Array, start: Int, shape: Int, x: Int, y: Int, half: Int, mask: Int) -> Int:
     """One value between its four neighbours; coordinates are clamped into the image."""
     height, width, channels = shape
     u = np.uint64(min(max(x, 0), (np.int64(width) << 32) - ONE) + half)

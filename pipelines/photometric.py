@@ -1,9 +1,11 @@
-"""Steps that change values where they are: linear steps fold into one gain and bias, the rest into
-one table.
+"""Steps that change values where they are.
 
-Values are thought of in [0, 255] whatever the image's dtype. Two of these steps exist twice, because
-Keras defines them differently from what a user would expect; the Keras forms carry its name.
+Linear steps fold into one gain and bias, the rest into one table. Values are thought of in [0, 255]
+whatever the image's dtype. Two of these steps exist twice, because Keras defines them differently
+from what a user would expect; the Keras forms carry its name.
 """
+
+# ruff: noqa: ARG002  (the signatures are those of `Transform`)
 
 from dataclasses import dataclass
 
@@ -44,7 +46,7 @@ class _ChannelShift(Photometric):
         return {"shift_levels": uniform(words[:, 0], -self.by, self.by)}
 
     def tone(self, parameters: Parameters) -> Tone:
-        """value + shift."""
+        """The value plus the shift."""
         shift = parameters["shift_levels"]
         return Linear(gain=np.ones_like(shift), bias=shift)
 
@@ -94,7 +96,7 @@ class Brightness(Photometric):
         return {"factor": uniform(words[:, 0], *self.factor)}
 
     def tone(self, parameters: Parameters) -> Tone:
-        """factor · value."""
+        """The value times the factor."""
         factor = parameters["factor"]
         return Linear(gain=factor, bias=np.zeros_like(factor))
 
@@ -104,9 +106,9 @@ class Brightness(Photometric):
 class KerasBrightness(Brightness):
     """Multiplies by a factor as Keras does: whole levels in, fractions dropped after.
 
-    `apply_brightness_shift` of Keras converts to 8 bit by truncation, multiplies in single precision
-    and truncates again (Pillow's ``ImageEnhance.Brightness``). A fourth channel, alpha, is only
-    truncated.
+    `apply_brightness_shift` of Keras converts to 8 bit by truncation, multiplies in single
+    precision and truncates again (Pillow's ``ImageEnhance.Brightness``). A fourth channel, alpha,
+    is only truncated.
     """
 
     name = "keras_brightness"
@@ -125,8 +127,8 @@ class KerasBrightness(Brightness):
 class Contrast(Photometric):
     """Spreads values about mid grey (127.5) by a factor.
 
-    Mid grey is fixed, as in Albumentations; Pillow and torchvision turn about the image's mean grey,
-    which would need a pass over the pixels first.
+    Mid grey is fixed, as in Albumentations; Pillow and torchvision turn about the image's mean
+    grey, which would need a pass over the pixels first.
     """
 
     name = "contrast"
@@ -145,7 +147,7 @@ class Contrast(Photometric):
         return {"factor": uniform(words[:, 0], *self.factor)}
 
     def tone(self, parameters: Parameters) -> Tone:
-        """factor · (value - 127.5) + 127.5."""
+        """The distance from 127.5 times the factor."""
         factor = parameters["factor"]
         return Linear(gain=factor, bias=127.5 * (1.0 - factor))
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import engine
-from pipelines.contract import Arena, Batch, pack
+from pipelines.contract import Arena, Batch, pack, view
 from pipelines.errors import ImageContractError, PipelineFileError
 from pipelines.kernels import BORDERS
 from pipelines.program import Programs, check_order, lower
@@ -178,7 +178,7 @@ class Pipeline:
         fill = self.fill_levels(channels)
         return lower(self.moving_steps, parameters, canvas, fill, outputs.pop())
 
-    def prepare(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def prepare(self, image: Batch) -> Batch:
         """The resize in front, or the image itself: what is the same for every copy."""
         return self.resize(image) if self.resize else image
 
@@ -198,6 +198,8 @@ class Pipeline:
             out: (n, H', W', C) of the images' dtype; written.
             value_range: see `pipelines.engine.run`.
         """
+        if not len(images):
+            return
         canvas = Canvas(images.heights, images.widths)
         programs = self.lower(self.parameters(words, canvas), canvas, images.channels)
         engine.run(programs, images, self, out, value_range=value_range)
@@ -232,25 +234,15 @@ class Pipeline:
         out = np.empty((len(arena), height, width, arena.channels), dtype=arena.values.dtype)
         words = self.draw(seed, sample_ids, copies)
         if isinstance(images, np.ndarray) and len(arena):
-            # All but the last image are read in place; that one needs room behind it.
-            last = pack(images[-1:])
-            self.augment(arena.take(np.arange(len(arena) - 1)), words[:-1], out[:-1],
+            # All images that have room behind them are read in place, the others (usually the last
+            # one) from a copy.
+            ready = arena.num_with_room()
+            self.augment(arena.take(np.arange(ready)), words[:ready], out[:ready],
                          value_range=value_range)  # fmt: skip
-            self.augment(last, words[-1:], out[-1:], value_range=value_range)
+            self.augment(pack(images[ready:]), words[ready:], out[ready:], value_range=value_range)
         else:
             self.augment(arena, words, out, value_range=value_range)
         return out
-
-
-def view(images: Batch) -> Arena:
-    """An arena over (n, H, W, C) images in place; nothing lies behind the last one."""
-    count, height, width, channels = images.shape
-    pack(images[:1])  # checks dtype, rank and sides
-    size = height * width * channels
-    return Arena(
-        np.ascontiguousarray(images).reshape(-1), np.arange(count, dtype=np.int64) * size,
-        np.full(count, height), np.full(count, width), channels,
-    )  # fmt: skip
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

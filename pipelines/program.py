@@ -1,10 +1,11 @@
 """Lowers drawn parameters to one fixed-size program per image.
 
-A program is a matrix, a tone and, where something is not linear, a table: everything the kernel needs
-for one image. Geometry composes to the matrix wherever its steps stand in the file; pointwise steps
-fold, in their order, into ``gain · value + bias`` clamped, and from the first step that is not linear
-on into a table of 256 levels. So an image is resampled once and quantised once. A constant border's
-fill enters at the last geometric step: pointwise steps after it change the fill, those before do not.
+A program is a matrix, a tone and, where something is not linear, a table: everything the kernel
+needs for one image. Geometry composes to the matrix wherever its steps stand in the file;
+pointwise steps fold, in their order, into ``gain · value + bias`` clamped, and from the first step
+that is not linear on into a table of 256 levels. So an image is resampled once and quantised once.
+A constant border's fill enters at the last geometric step: pointwise steps after it change the
+fill, those before do not.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,8 @@ from pipelines.transform import (
 
 _MAX_STEP = 2.0**14
 _MAX_OFFSET = 2.0**28
-_PREFILTER_FROM = 1.5
+PREFILTER_FROM = 1.5
+"""Reductions beyond this are halved first: four taps would miss pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class Programs:
     bias: Values
     """(n,)"""
     low: Values
-    """(n,) lowest level after the linear part."""
+    """(n,) lowest level after the linear part; a shift that clips to the image's own range does
+    not lift it."""
     high: Values
-    """(n,) highest level after the linear part."""
+    """(n,) highest level after the linear part; such a shift does not lower it."""
     range_bias: Values
     """(n,) the bias without the shift that clips to the image's own range."""
     fill: NDArray[np.float64]
@@ -112,8 +115,8 @@ def check_order(steps: Sequence[Transform]) -> None:
     if late or early or len(clipping) > 1:
         names = [s.name for s in steps]
         raise PipelineFileError(
-            f"step {at + 1} ({steps[at].name}): expected once, after every geometric step but flips "
-            f"and before every other photometric step, got {names}; "
+            f"step {at + 1} ({steps[at].name}): expected once, after every geometric step but "
+            f"flips and before every other photometric step, got {names}; "
             "move it, or use channel_shift, which has no such limit",
             {"step": steps[at].name, "found": names},
         )
@@ -161,7 +164,7 @@ def lower(
         if not step.clips_to_image_range:
             unshifted.append(tone)
     return Programs(
-        matrix=matrix, gain=chain.gain, bias=chain.bias, low=chain.low, high=chain.high,
+        matrix=matrix, gain=chain.gain, bias=chain.bias, low=unshifted.low, high=unshifted.high,
         range_bias=unshifted.bias,
         fill=fill_chain(np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))),
         table=_table([(step, tone) for _, step, tone in tabled], count, len(fill)),
@@ -193,7 +196,7 @@ def _geometry(
             margin = 1 << 31 if step.resamples_area else margin
             here = step.canvas_after(here)
     halvings = np.zeros(count, dtype=np.int64)
-    while (too_fine := shrink / 2.0**halvings > _PREFILTER_FROM).any():
+    while (too_fine := shrink / 2.0**halvings > PREFILTER_FROM).any():
         halvings += too_fine
     out_x, out_y = (output[1] - 1) * 0.5, (output[0] - 1) * 0.5
     half_x, half_y = (canvas.widths - 1) * 0.5, (canvas.heights - 1) * 0.5

@@ -84,7 +84,7 @@ def counters(sample_ids: NDArray[np.uint8], copies: NDArray[np.integer] | int) -
             {"name": "sample_ids", "expected": "(n, 16) uint8", "found": sample_ids.shape},
         )
     wanted = np.asarray(copies)
-    if wanted.size and not (0 <= int(wanted.min()) and int(wanted.max()) < MAX_COPY):
+    if wanted.size and not (int(wanted.min()) >= 0 and int(wanted.max()) < MAX_COPY):
         raise ParameterError(
             f"copy: expected [0, 2**32), got {int(wanted.min())} to {int(wanted.max())}",
             {"name": "copy", "expected": "[0, 2**32)", "found": int(wanted.max())},

@@ -1,14 +1,17 @@
 """The kernels' arithmetic in plain NumPy: slower, readable, and equal byte for byte.
 
-This is the definition of what a program does. A test holds the compiled kernels against it for every
-border, interpolation, channel count and tone.
+This is the definition of what a program does. A test holds the compiled kernels against it for
+every border, interpolation, channel count and tone.
 """
+
+# ruff: noqa: PLR0913  (compiled functions take their facts one by one)
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.compiled import Int
 from pipelines.kernels import BORDERS, WEIGHT_BITS
 
 _ONE = 1 << 32
@@ -44,8 +47,8 @@ def _outside(x: Array, y: Array, height: int, width: int, border: int, margin: i
 
 
 def warp_uint8(source: Array, starts: Array, heights: Array, widths: Array, matrix: Array,
-               tones: Array, fills: Array, raw_fill: Array, tables: Array, border: int,
-               margin: int, half: int, mask: int, clips: bool, out: Array) -> None:  # fmt: skip
+               tones: Array, fills: Array, raw_fill: Array, tables: Array, border: Int,
+               margin: Int, half: Int, mask: Int, clips: bool, out: Array) -> None:  # fmt: skip
     """`pipelines.kernels.warp_uint8`, one image at a time."""
     _, rows, columns, channels = out.shape
     for k in range(len(out)):
@@ -73,7 +76,7 @@ def warp_uint8(source: Array, starts: Array, heights: Array, widths: Array, matr
             levels[outside] = fills[k]
             seen = sums[~outside].reshape(-1)
             seen = np.concatenate([seen, raw_fill]) if outside.any() else seen
-            ends = np.float32([seen.min(), seen.max()]) * gain + range_bias
+            ends = np.array([seen.min(), seen.max()], dtype=np.float32) * gain + range_bias
             levels = np.clip(levels, *np.clip(ends, low, high).astype(np.uint8))
         if tables.shape[1]:
             table = np.broadcast_to(tables[k], (channels, 256))
@@ -84,8 +87,8 @@ def warp_uint8(source: Array, starts: Array, heights: Array, widths: Array, matr
 
 
 def warp_float32(source: Array, starts: Array, heights: Array, widths: Array, matrix: Array,
-                 tones: Array, fills: Array, raw_fill: Array, border: int, margin: int, half: int,
-                 mask: int, clips: bool, out: Array) -> None:  # fmt: skip
+                 tones: Array, fills: Array, raw_fill: Array, border: Int, margin: Int, half: Int,
+                 mask: Int, clips: bool, out: Array) -> None:  # fmt: skip
     """`pipelines.kernels.warp_float32`, one image at a time."""
     _, rows, columns, channels = out.shape
     for k in range(len(out)):
@@ -110,5 +113,6 @@ def warp_float32(source: Array, starts: Array, heights: Array, widths: Array, ma
         if clips:
             seen = values[~outside].reshape(-1)
             seen = np.concatenate([seen, raw_fill]) if outside.any() else seen
-            toned = np.clip(toned, seen.min() * gain + range_bias, seen.max() * gain + range_bias)
+            ends = np.array([seen.min(), seen.max()]) * gain + range_bias
+            toned = np.clip(toned, *np.clip(ends, low, high))
         out[k] = toned

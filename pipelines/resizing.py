@@ -6,6 +6,8 @@ Pillow calls BILINEAR, widened by the reduction; weights are 14-bit integers tha
 flat areas stay exact and every processor gives the same bytes.
 """
 
+# ruff: noqa: ARG002  (the signatures are those of `Transform`)
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 from pipelines.compiled import Array, compiled
 from pipelines.errors import ImageContractError
 from pipelines.geometric import require_size
-from pipelines.transform import Canvas, Parameters, Transform, finite_number, register, require
 from pipelines.randomness import Words
+from pipelines.transform import Canvas, Parameters, Transform, finite_number, register, require
 
 _BITS = 14
 _MIDDLE_BITS = 6  # extra bits kept between the two passes: 255 << 6 still fits 16 bits
@@ -37,8 +39,8 @@ class Resize(Transform):
     width: int
     """Of the result, in pixels."""
     fit: str = "stretch"
-    """``stretch`` changes the aspect; ``cover`` keeps it and cuts what overhangs, evenly; ``contain``
-    keeps it and fills what is left with ``fill``."""
+    """``stretch`` changes the aspect; ``cover`` keeps it and cuts what overhangs, evenly;
+    ``contain`` keeps it and fills what is left with ``fill``."""
     fill: float = 0
     """Level in [0, 255] beside a contained image."""
 
@@ -54,7 +56,7 @@ class Resize(Transform):
         """Nothing is drawn."""
         return {}
 
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """The image at its new size.
 
         Args:
@@ -128,7 +130,8 @@ def resample_reference(image: NDArray[np.uint8], height: int, width: int) -> NDA
     middle = (middle + (1 << (_BITS - _MIDDLE_BITS - 1))) >> (_BITS - _MIDDLE_BITS)
     total = np.einsum("ow,hwc->hoc", columns, middle)
     shift = _BITS + _MIDDLE_BITS
-    return ((total + (1 << (shift - 1))) >> shift).astype(np.uint8)
+    levels: NDArray[np.uint8] = ((total + (1 << (shift - 1))) >> shift).astype(np.uint8)
+    return levels
 
 
 def _dense(first: NDArray[Any], weights: NDArray[Any], size: int) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from importlib import resources
 from pathlib import Path
@@ -94,7 +94,8 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
             "add it",
             {"where": where, "expected": missing[0], "found": sorted(options)},
         )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    make: Callable[..., Transform] = kind
+    return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
 
 
 def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:

@@ -8,6 +8,8 @@ To add a transform: subclass `Geometric` or `Photometric` in the module it belon
 with `register`, and give it a golden, a parity and a property test (an architecture test asks).
 """
 
+# ruff: noqa: ARG002  (the base class has the signatures, its heirs use them)
+
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -134,8 +136,10 @@ class Geometric(Transform):
         return canvas
 
     def shrink(self, parameters: Parameters, canvas: Canvas) -> Values | None:
-        """How many input pixels one output pixel covers along an axis, where that asks for a
-        prefilter; None for steps that sample as they are (all that Keras has)."""
+        """How many input pixels one output pixel covers, where that asks for a prefilter.
+
+        None for steps that sample as they are (all that Keras has).
+        """
         return None
 
 
@@ -181,10 +185,10 @@ def finite_number(value: object) -> bool:
 
 
 def as_interval(value: object, symmetric_about: float | None) -> tuple[float, float] | None:
-    """An interval from ``[low, high]`` or, where symmetric, from its half-width; None if neither."""
+    """An interval from ``[low, high]`` or, where symmetric, from its half-width; else None."""
     if symmetric_about is not None and finite_number(value):
         half = float(value)  # type: ignore[arg-type]
-        return (symmetric_about - half, symmetric_about + half)
+        return (symmetric_about - half, symmetric_about + half) if half >= 0 else None
     if isinstance(value, list | tuple) and len(value) == 2 and all(map(finite_number, value)):
         low, high = float(value[0]), float(value[1])
         return (low, high) if low <= high else None

@@ -8,12 +8,17 @@ single precision without contraction, so every processor gives the same bytes.
 Everything here takes addresses and trusts them: whoever calls vouches for what lies there.
 """
 
+# ruff: noqa: ARG001, PLR0913  (numba reads the arguments of intrinsics by name)
+
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils as _cgutils
+from numba.core import types
 
 from pipelines.compiled import intrinsic
+
+cgutils: Any = _cgutils  # half of it has types
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _V32I8, _V32I16, _V32I32 = (ir.VectorType(t, 32) for t in (_I8, _I16, _I32))
@@ -44,7 +49,10 @@ def load_byte(_context: Any, address: Any, index: Any) -> Any:
 
 @intrinsic
 def load_pair(_context: Any, address: Any) -> Any:
-    """Two neighbouring bytes as one number, the first in the low bits (LLVM is told little-endian)."""
+    """Two neighbouring bytes as one number, the first in the low bits.
+
+    On a big-endian processor they would change places; there are none that numba compiles for.
+    """
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         pointer = builder.inttoptr(args[0], _I16.as_pointer())
@@ -112,54 +120,58 @@ def _splat(builder: Any, value: Any, vector: Any) -> Any:
     return builder.shuffle_vector(first, undefined, order)
 
 
-def _emit_groups(channels: int, builder: Any, args: Any) -> None:
-    """Emits the loop over groups of four 3- or 4-channel pixels (see `blend_groups_3`)."""
-    base, offsets, upper, lower, groups, stride, gain, bias, low, high, out, extremes = args
+def _load_4(builder: Any, array: Any, index: Any) -> Any:
+    """Four int32 of an array, as a vector."""
+    pointer = builder.gep(builder.inttoptr(array, _I32.as_pointer()), [index])
+    return builder.load(builder.bitcast(pointer, _V4I32.as_pointer()), align=4)
+
+
+def _row_sum(channels: int, builder: Any, row: Any, spots: Any, weights: Any) -> Any:
+    """The sums left · w + right · w' for each channel of four pixels, from four 8-byte loads."""
+    pixels = ir.Constant(ir.VectorType(_I64, 4), ir.Undefined)
+    for lane in range(4):
+        spot = builder.extract_element(spots, ir.Constant(_I32, lane))
+        address = builder.add(row, builder.sext(spot, row.type))
+        loaded = builder.load(builder.inttoptr(address, _I64.as_pointer()), align=1)
+        pixels = builder.insert_element(pixels, loaded, ir.Constant(_I32, lane))
     paired = [
         8 * pixel + (min(c, channels - 1) + channels * right)
         for pixel in range(4) for c in range(4) for right in range(2)
     ]  # fmt: skip
-    gains, biases, lows, highs = (_splat(builder, x, _V16F32) for x in (gain, bias, low, high))
+    shuffled = builder.shuffle_vector(
+        builder.bitcast(pixels, _V32I8), ir.Constant(_V32I8, ir.Undefined),
+        ir.Constant(_V32I32, paired),
+    )  # fmt: skip
+    spread = builder.shuffle_vector(
+        weights, ir.Constant(_V4I32, ir.Undefined),
+        ir.Constant(_V16I32, [pixel for pixel in range(4) for _ in range(4)]),
+    )  # fmt: skip
+    product = builder.mul(
+        builder.zext(shuffled, _V32I32), builder.sext(builder.bitcast(spread, _V32I16), _V32I32)
+    )
+    nothing = ir.Constant(_V32I32, ir.Undefined)
+    even, odd = (
+        builder.shuffle_vector(product, nothing, ir.Constant(_V16I32, list(range(first, 32, 2))))
+        for first in (0, 1)
+    )
+    return builder.add(even, odd)
+
+
+def _emit_groups(channels: int, builder: Any, args: Any) -> None:
+    """Emits the loop over groups of four 3- or 4-channel pixels (see `blend_groups_3`)."""
+    base, offsets, upper, lower, groups, stride, *tone, out, extremes = args
+    gains, biases, lows, highs = (_splat(builder, part, _V16F32) for part in tone)
     smallest = cgutils.alloca_once_value(builder, ir.Constant(_V16I32, [2**31 - 1] * 16))
     largest = cgutils.alloca_once_value(builder, ir.Constant(_V16I32, [-(2**31)] * 16))
-    even, odd = (ir.Constant(_V16I32, list(range(first, 32, 2))) for first in (0, 1))
-
-    def four_ints(array: Any, index: Any) -> Any:
-        pointer = builder.inttoptr(array, _I32.as_pointer())
-        vector = builder.bitcast(builder.gep(pointer, [index]), _V4I32.as_pointer())
-        return builder.load(vector, align=4)
-
-    def row_sum(row: Any, spots: Any, weights: Any) -> Any:
-        """left · w + right · w' for each channel of four pixels, from four 8-byte loads."""
-        pixels = ir.Constant(ir.VectorType(_I64, 4), ir.Undefined)
-        for lane in range(4):
-            spot = builder.extract_element(spots, ir.Constant(_I32, lane))
-            address = builder.add(row, builder.sext(spot, row.type))
-            loaded = builder.load(builder.inttoptr(address, _I64.as_pointer()), align=1)
-            pixels = builder.insert_element(pixels, loaded, ir.Constant(_I32, lane))
-        in_bytes = builder.bitcast(pixels, _V32I8)
-        shuffled = builder.shuffle_vector(
-            in_bytes, ir.Constant(_V32I8, ir.Undefined), ir.Constant(_V32I32, paired)
-        )
-        spread = builder.shuffle_vector(
-            weights, ir.Constant(_V4I32, ir.Undefined),
-            ir.Constant(_V16I32, [pixel for pixel in range(4) for _ in range(4)]),
-        )  # fmt: skip
-        product = builder.mul(
-            builder.zext(shuffled, _V32I32), builder.sext(builder.bitcast(spread, _V32I16), _V32I32)
-        )
-        nothing = ir.Constant(_V32I32, ir.Undefined)
-        return builder.add(
-            builder.shuffle_vector(product, nothing, even),
-            builder.shuffle_vector(product, nothing, odd),
-        )
-
+    order = [4 * pixel + c for pixel in range(4) for c in range(channels)]
+    order += [15] * (16 - len(order))
     with cgutils.for_range(builder, groups) as loop:
         first = builder.mul(loop.index, ir.Constant(loop.index.type, 4))
-        spots = four_ints(offsets, first)
+        spots = _load_4(builder, offsets, first)
+        below = builder.add(base, stride)
         total = builder.add(
-            row_sum(base, spots, four_ints(upper, first)),
-            row_sum(builder.add(base, stride), spots, four_ints(lower, first)),
+            _row_sum(channels, builder, base, spots, _load_4(builder, upper, first)),
+            _row_sum(channels, builder, below, spots, _load_4(builder, lower, first)),
         )
         for cell, comparison in ((smallest, "<"), (largest, ">")):
             seen = builder.load(cell)
@@ -170,18 +182,14 @@ def _emit_groups(channels: int, builder: Any, args: Any) -> None:
         value = builder.select(builder.fcmp_ordered("<", value, lows), lows, value)
         value = builder.select(builder.fcmp_ordered(">", value, highs), highs, value)
         level = builder.trunc(builder.fptosi(value, _V16I32), _V16I8)
-        order = [4 * pixel + c for pixel in range(4) for c in range(channels)]
-        order += [15] * (16 - len(order))
         level = builder.shuffle_vector(
             level, ir.Constant(_V16I8, ir.Undefined), ir.Constant(_V16I32, order)
         )
         place = builder.add(out, builder.mul(first, ir.Constant(first.type, channels)))
         builder.store(level, builder.inttoptr(place, _V16I8.as_pointer()), align=1)
-
     pointer = builder.inttoptr(extremes, _V16I32.as_pointer())
     builder.store(builder.load(smallest), pointer, align=4)
-    after = builder.gep(pointer, [ir.Constant(_I32, 1)])
-    builder.store(builder.load(largest), after, align=4)
+    builder.store(builder.load(largest), builder.gep(pointer, [ir.Constant(_I32, 1)]), align=4)
 
 
 _GROUPS = types.void(

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,8 @@ def planning(copies: int) -> dict[str, float]:
         for name in ("digests", "labels", "splits", "source_index", "heights", "widths",
                      "native_channels", "source_bytes", "conversions")
     }  # fmt: skip
-    from dataclasses import replace  # noqa: PLC0415
-
-    population: Population = replace(few, ids=rows.view(np.uint8), **columns)
+    columns["heights"][:], columns["widths"][:] = 32, 32
+    population: Population = replace(few, ids=rows.view(np.uint8), channels=3, **columns)
     before = _anonymous_bytes(os.getpid())
     start = time.perf_counter()
     shards = 0
@@ -126,7 +126,7 @@ def main(arguments: argparse.Namespace) -> None:
     figures: dict[str, Any] = {"growth": [], "workers": [], "large_shards": []}
     with tempfile.TemporaryDirectory(dir=arguments.directory) as place:
         output = Path(place) / "dataset"
-        run_build(source[:1000], output, 1, 2)  # compiles, and starts the workers
+        run_build(source[:1000], output, 4, 2)  # compiles, and starts the workers
         for copies in (1, 10, 100):
             figures["growth"].append(run_build(source, output, copies, 2))
         for workers in (1, 2):

@@ -1,0 +1,106 @@
+"""Writes reproducible augmented copies of image datasets into HDF5 shards.
+
+    import materialize
+
+    report = materialize.build("photos", "photos-augmented", pipeline="photos224", copies=5, seed=7)
+    print(report.manifest.digest())
+
+Everything here is imported when it is first used, so that ``import materialize`` costs nothing.
+"""
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from materialize.api import build, check, preview
+    from materialize.builder import BuildOptions, BuildReport
+    from materialize.builder import extend_dataset as extend
+    from materialize.builder import finish_dataset as finish
+    from materialize.errors import (
+        BuildFailedError,
+        BuildIncompleteError,
+        ConfigError,
+        ManifestError,
+        ManifestMissingError,
+        MaterializeError,
+        PlanConflictError,
+        QuarantineLimitError,
+        RecordReadError,
+        ShardDamagedError,
+        ShardError,
+        ShardMissingError,
+        ShardUntrustedError,
+        SizeMismatchError,
+        SourceError,
+        StorageError,
+        UndecodableImageError,
+    )
+    from materialize.executor import Crew
+    from materialize.explanation import explain_sample as explain
+    from materialize.gallery import GalleryOptions
+    from materialize.planning import Recipe
+    from materialize.population import ScanOptions
+    from materialize.proof import prove
+    from materialize.repair import repair_dataset as repair
+    from materialize.sources import open_source
+    from materialize.verification import verify_dataset as verify
+
+    __version__: str
+
+_ERRORS = (
+    "BuildFailedError", "BuildIncompleteError", "ConfigError", "ManifestError",
+    "ManifestMissingError", "MaterializeError", "PlanConflictError", "QuarantineLimitError",
+    "RecordReadError", "ShardDamagedError", "ShardError", "ShardMissingError",
+    "ShardUntrustedError", "SizeMismatchError", "SourceError", "StorageError",
+    "UndecodableImageError",
+)  # fmt: skip
+
+_HOMES = {
+    "build": ("api", "build"),
+    "check": ("api", "check"),
+    "preview": ("api", "preview"),
+    "extend": ("builder", "extend_dataset"),
+    "finish": ("builder", "finish_dataset"),
+    "verify": ("verification", "verify_dataset"),
+    "repair": ("repair", "repair_dataset"),
+    "explain": ("explanation", "explain_sample"),
+    "prove": ("proof", "prove"),
+    "open_source": ("sources", "open_source"),
+    "BuildOptions": ("builder", "BuildOptions"),
+    "BuildReport": ("builder", "BuildReport"),
+    "Crew": ("executor", "Crew"),
+    "GalleryOptions": ("gallery", "GalleryOptions"),
+    "Recipe": ("planning", "Recipe"),
+    "ScanOptions": ("population", "ScanOptions"),
+    **{name: ("errors", name) for name in _ERRORS},
+}
+"""Public name → module and name there."""
+
+__all__ = [
+    "BuildFailedError", "BuildIncompleteError", "BuildOptions", "BuildReport", "ConfigError",
+    "Crew", "GalleryOptions", "ManifestError", "ManifestMissingError", "MaterializeError",
+    "PlanConflictError", "QuarantineLimitError", "Recipe", "RecordReadError", "ScanOptions",
+    "ShardDamagedError", "ShardError", "ShardMissingError", "ShardUntrustedError",
+    "SizeMismatchError", "SourceError", "StorageError", "UndecodableImageError", "__version__",
+    "build", "check", "explain", "extend", "finish", "open_source", "preview", "prove", "repair",
+    "verify",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name on its first use."""
+    if name == "__version__":
+        value: Any = metadata.version("materialize")
+    elif name in _HOMES:
+        module, attribute = _HOMES[name]
+        value = getattr(importlib.import_module(f"materialize.{module}"), attribute)
+    else:
+        raise AttributeError(f"module 'materialize' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

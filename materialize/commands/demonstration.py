@@ -1,0 +1,52 @@
+"""demo: the whole way, on 1,797 digits that come with scikit-learn."""
+
+from pathlib import Path
+
+import click
+
+from materialize.exit_codes import ExitCode
+
+_SEED = 7
+
+
+@click.command()
+@click.option("--output", default="materialize-demo", show_default=True, type=click.Path(),
+              metavar="DIR", help="Where the dataset and the pictures go.")  # fmt: skip
+@click.option("--workers", default=1, show_default=True, metavar="N", help="Processes.")
+def demo(output: str, workers: int) -> int:
+    """Augment the embedded digits: build, make every pixel again, and draw what was done."""
+    from materialize.api import build
+    from materialize.commands.interruption import orderly_end
+    from materialize.commands.tables import print_summary
+    from materialize.commands.verifying import print_verification
+    from materialize.console import progress_shown
+    from materialize.summary import summarize
+    from materialize.verification import verify_dataset
+
+    dataset = Path(output) / "digits"
+    with orderly_end(dataset), progress_shown() as progress:
+        report = build(
+            "digits", dataset, pipeline="digits", copies=5, seed=_SEED, originals=True,
+            workers=workers, progress=progress,
+        )  # fmt: skip
+        verified = verify_dataset(dataset, depth="pixels", progress=progress)
+        _draw(Path(output))
+    if report.manifest is not None:
+        print_summary(summarize(report, report.manifest))
+    print_verification(verified)
+    return ExitCode.DONE if verified.is_intact else ExitCode.DAMAGE
+
+
+def _draw(folder: Path) -> None:
+    """Draws each kind of gallery into a folder."""
+    from materialize.api import preview
+    from materialize.atomic import write_file
+    from materialize.gallery import KINDS, GalleryOptions
+    from materialize.sheet import png_bytes
+
+    for kind in KINDS:
+        options = GalleryOptions(kind=kind, seed=_SEED)
+        path = folder / f"{kind}.png"
+        write_file(path, png_bytes(preview("digits", "digits", options=options)))
+        click.echo(f"picture {path}")
+    click.echo()

@@ -1,0 +1,230 @@
+"""check, preview and transforms: what can be seen before anything is built."""
+
+from dataclasses import MISSING, asdict, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from materialize.commands.options import JSON, SectionedCommand, job_of, job_options
+from materialize.config import Job
+from materialize.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from materialize.population import Population
+    from materialize.sources import Source
+    from materialize.suitability import CheckReport
+    from pipelines.transform import Transform
+
+_QUARANTINE_SHOWN = 20
+_COLORS = {"error": "red", "warning": "yellow", "question": "cyan"}
+
+
+@click.command(
+    cls=SectionedCommand,
+    examples=(
+        "materialize check --source photos --pipeline photos224",
+        "materialize check --job job.toml",
+    ),
+)
+@job_options("Images", "Which images", "Augmentation", "Output", "Work")
+@JSON
+def check(as_json: bool, **given: Any) -> int:
+    """Say what is wrong with a pipeline for these images, before anything is written.
+
+    Errors mean that a build should not be begun (exit code 1), warnings that something is probably
+    not what you want, questions that only you know the answer.
+    """
+    from materialize.assembly import intention_of, options_of
+    from materialize.suitability import check_suitability
+
+    job = job_of(given)
+    intention, options = intention_of(job), options_of(job)
+    _, population = _scanned(job)
+    report = check_suitability(population, intention, options)
+    if as_json:
+        from materialize.commands.output import print_json
+
+        print_json(_check_facts(report))
+    else:
+        _print_check(report)
+    return ExitCode.FAILED if report.has_errors else ExitCode.DONE
+
+
+def _check_facts(report: "CheckReport") -> dict[str, Any]:
+    population = report.population
+    return {
+        "num_images": len(population),
+        "class_names": population.class_names,
+        "channels": population.channels,
+        "dtype": population.dtype,
+        "conversions": population.conversion_counts(),
+        "quarantined": [asdict(item) for item in population.quarantined],
+        "findings": [asdict(finding) for finding in report.findings],
+        "extent": report.extent,
+        "has_errors": report.has_errors,
+    }
+
+
+def _print_check(report: "CheckReport") -> None:
+    from materialize.console import size
+
+    click.echo(_described(report.population))
+    for finding in report.findings:
+        click.secho(f"\n{finding.severity}: ", fg=_COLORS[finding.severity], bold=True, nl=False)
+        click.echo(f"{finding.where}: {finding.message}")
+        if finding.advice:
+            click.echo(f"    {finding.advice}")
+    click.echo()
+    extent = report.extent
+    if extent is not None:
+        shape = " × ".join(map(str, extent.image_shape))
+        click.echo(
+            f"A build would write {extent.num_images:,} images of {shape} in {extent.num_shards:,} "
+            f"shards, at most {size(extent.num_bytes)}."
+        )
+    counts = [(report.count(s), s) for s in ("error", "warning", "question")]
+    found = [f"{count} {severity}{'s' * (count > 1)}" for count, severity in counts if count]
+    click.echo(", ".join(found) or "Nothing is wrong.")
+
+
+def _described(population: "Population") -> str:
+    """A line about the images, one about each conversion, and the bad ones by name."""
+    from materialize.sources.base import SPLITS
+
+    splits = [f"{len(r):,} {s}" for s in SPLITS if (r := population.split_rows(s))]
+    size = population.uniform_size()
+    each = "of several sizes" if size is None else f"of {size[0]} × {size[1]}"
+    color = "grey" if population.channels == 1 else "colour"
+    classes = f", {len(population.class_names):,} classes" if population.class_names else ""
+    lines = [f"{len(population):,} images ({', '.join(splits)}) {each}, {color}{classes}"]
+    lines += [
+        f"  {count:,} are converted: {conversion}"
+        for conversion, count in population.conversion_counts().items()
+    ]
+    lines += [
+        f"  left out: {item.locator}: {item.reason}: {item.detail}"
+        for item in population.quarantined[:_QUARANTINE_SHOWN]
+    ]
+    if len(population.quarantined) > _QUARANTINE_SHOWN:
+        lines.append(f"  … and {len(population.quarantined) - _QUARANTINE_SHOWN:,} more")
+    return "\n".join(lines)
+
+
+@click.command(
+    cls=SectionedCommand,
+    examples=(
+        "materialize preview --source photos --pipeline photos224 --copies 4",
+        "materialize preview --source photos --kind grid --output classes.png",
+    ),
+)
+@job_options("Images", "Which images", "Augmentation", "Work")
+@click.option("--kind", default="copies", show_default=True, metavar="KIND",
+              help="copies: originals beside their copies; steps: each step alone, six draws; "
+              "grid: labelled originals and class counts.")  # fmt: skip
+@click.option("--output", "png", default="preview.png", show_default=True, type=click.Path(),
+              metavar="FILE", help="Where to write the picture.")  # fmt: skip
+@click.option("--num-images", type=int, metavar="N", help="How many originals.")
+@click.option("--image", "images", multiple=True, metavar="PATH",
+              help="An image to show, by its path in the source; repeatable.")  # fmt: skip
+def preview(
+    kind: str, png: str, num_images: int | None, images: tuple[str, ...], **given: Any
+) -> None:
+    """Draw originals beside their copies into a PNG.
+
+    The copies are those that a build with the same seed stores, with the parameters that make them.
+    """
+    from materialize.assembly import has_pipeline, pipeline_of
+    from materialize.atomic import write_file
+    from materialize.gallery import GalleryOptions, draw_gallery
+    from materialize.sheet import png_bytes
+
+    job = job_of(given)
+    options = GalleryOptions(kind=kind, seed=job.seed, num_images=num_images, images=images)
+    if job.copies is not None:
+        options = replace(options, copies=job.copies)
+    pipeline = pipeline_of(job) if has_pipeline(job) else None
+    source, population = _scanned(job)
+    picture = draw_gallery(source, population, pipeline, options)
+    write_file(Path(png), png_bytes(picture))
+    click.echo(f"{png}: {picture.width} × {picture.height} pixels")
+
+
+def _scanned(job: Job) -> "tuple[Source, Population]":
+    """The job's source and what a scan finds; leaks between splits are seen, not raised."""
+    from materialize.assembly import crew_of, scan_options_of, source_of
+    from materialize.console import progress_shown
+    from materialize.population import scan
+    from materialize.progress import stage
+
+    source, crew = source_of(job), crew_of(job)
+    options = replace(scan_options_of(job), allow_split_leaks=True)
+    with progress_shown() as progress:
+        population = scan(
+            source, options, n_jobs=crew.workers, backend=crew.backend,
+            progress=stage(progress, "scan"),
+        )  # fmt: skip
+    return source, population
+
+
+@click.command(
+    cls=SectionedCommand,
+    examples=(
+        "materialize transforms",
+        "materialize transforms zoom",
+        "materialize transforms cifar10 > my-pipeline.toml",
+    ),
+)
+@click.argument("name", required=False)
+@JSON
+def transforms(name: str | None, as_json: bool) -> None:
+    """List the transforms and the presets, or show one of them."""
+    from materialize.commands.output import print_json, table
+    from pipelines import REGISTRY, load, preset_names
+
+    presets = {preset: load(preset) for preset in preset_names()}
+    if name is not None:
+        click.echo(_shown(name), nl=False)
+    elif as_json:
+        print_json({
+            "transforms": {key: _transform_facts(kind) for key, kind in REGISTRY.items()},
+            "presets": {key: list(pipeline.step_keys) for key, pipeline in presets.items()},
+        })  # fmt: skip
+    else:
+        table("Transforms", ((key, _arguments(kind), kind.summary)
+                             for key, kind in REGISTRY.items()))  # fmt: skip
+        table("Presets", ((key, "", ", ".join(step.name for step in pipeline.steps))
+                          for key, pipeline in presets.items()))  # fmt: skip
+
+
+def _shown(name: str) -> str:
+    """A transform's description, or a preset's file."""
+    from materialize.errors import ConfigError
+    from pipelines import REGISTRY, preset_names
+
+    if name in REGISTRY:
+        kind = REGISTRY[name]
+        return f"{kind.__doc__}\n\n{_arguments(kind)}\n"
+    if name in preset_names():
+        file = resources.files("pipelines") / "presets" / f"{name}.toml"
+        return file.read_text("utf-8")
+    raise ConfigError(
+        f"there is no transform or preset {name!r}; `materialize transforms` lists them",
+        {"found": name},
+    )
+
+
+def _arguments(kind: "type[Transform]") -> str:
+    """A transform's options with their defaults, as its file has them."""
+    facts = _transform_facts(kind)["options"]
+    return ", ".join(
+        name if value is None else f"{name} = {value}" for name, value in facts.items()
+    )
+
+
+def _transform_facts(kind: "type[Transform]") -> dict[str, Any]:
+    options = {
+        f.name: None if f.default is MISSING else f.default for f in fields(kind) if f.name != "id"
+    }
+    return {"summary": kind.summary, "options": options}

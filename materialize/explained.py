@@ -1,0 +1,121 @@
+"""What is known of one stored image, in words and as a picture; see `materialize.explanation`."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+from materialize import sheet
+from materialize.captions import captions
+from materialize.sources.base import Pixels
+
+_AMPLIFIED = 8
+"""A difference of one level in 255 cannot be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepDraw:
+    """What chance gave one step of the pipeline for this image."""
+
+    key: str
+    words: tuple[int, ...]
+    """The random words, each in [0, 2**32)."""
+    parameters: dict[str, float]
+    """What they mean."""
+
+    def __str__(self) -> str:
+        """Such as ``rotation −7.3°``; a flip that did not happen says so."""
+        drawn = {name: np.array([value]) for name, value in self.parameters.items()}
+        said = captions((self.key,), (drawn,), 0)
+        return said[0] if said else f"no {self.key.replace('_', ' ')}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """One stored image, where it comes from and what was done to it."""
+
+    sample_id: str
+    """32 hex digits."""
+    locator: str
+    """Where the scan saw the source."""
+    content_sha256: str
+    """Of the source's identity bytes."""
+    class_name: str | None
+    split: str
+    copy: int
+    """−1 for the original."""
+    shard: str
+    row: int
+    """In the shard."""
+    steps: tuple[StepDraw, ...]
+    program: tuple[str, ...]
+    """What was done to the pixels, one line for each thing, in the order it happens."""
+    original: Pixels | None
+    """(H, W, C) the source as decoded; None if it is lost."""
+    stored: Pixels | None
+    """(H', W', C); None if the shard is damaged there."""
+    recomputed: Pixels | None
+    """(H', W', C) made again from the source; None if that is lost."""
+    are_draws_equal: bool | None
+    """Whether the stored draws or parameters are the redrawn ones; None if none are stored."""
+    problems: tuple[str, ...]
+    """Why one of the images is None."""
+
+    @property
+    def is_equal(self) -> bool | None:
+        """Whether stored and recomputed pixels are the same; None if one of them is not there."""
+        if self.stored is None or self.recomputed is None:
+            return None
+        return bool(np.array_equal(self.stored, self.recomputed))
+
+    def lines(self) -> list[str]:
+        """The explanation in words."""
+        named = "unlabelled" if self.class_name is None else f"class {self.class_name}"
+        which = "original" if self.copy < 0 else f"copy {self.copy}"
+        verdict = {True: "equal, byte for byte", False: "DIFFERENT", None: "not comparable"}
+        return [
+            f"sample   {self.sample_id} · {which} · {self.split} · {named}",
+            f"source   {self.locator} · SHA-256 {self.content_sha256}",
+            f"stored   {self.shard} · row {self.row}",
+            *(f"drawn    {step} · words {_hexadecimal(step.words)}" for step in self.steps),
+            *(f"program  {line}" for line in self.program),
+            f"redone   {verdict[self.is_equal]}",
+            *(f"problem  {problem}" for problem in self.problems),
+        ]
+
+    def gallery(self) -> bytes:
+        """A PNG: original | stored | recomputed | their difference, eight times as strong."""
+        difference = None
+        if self.stored is not None and self.recomputed is not None:
+            gap = np.abs(self.stored.astype(np.float64) - self.recomputed.astype(np.float64))
+            difference = np.minimum(gap * _AMPLIFIED, 255).astype(np.uint8)
+        # The font that comes with Pillow has few signs beyond ASCII.
+        shown = {
+            "original": self.original,
+            "stored": self.stored,
+            "recomputed": self.recomputed,
+            f"difference x {_AMPLIFIED}": difference,
+        }
+        there = [pixels for pixels in shown.values() if pixels is not None]
+        side = sheet.side_for(max((max(pixels.shape[:2]) for pixels in there), default=1))
+        blank = np.full((1, 1, 1), 128, np.uint8)
+        panels = [
+            sheet.stacked(
+                [
+                    sheet.text(name if pixels is not None else f"{name}: not there"),
+                    sheet.framed(sheet.shown(blank if pixels is None else pixels, side)),
+                ],
+                gap=4,
+            )
+            for name, pixels in shown.items()
+        ]
+        subtitle = ", ".join(map(str, self.steps)) or "no step draws anything"
+        which = "original" if self.copy < 0 else f"copy {self.copy}"
+        page = sheet.page(f"{self.locator}, {which}", subtitle, sheet.beside(panels))
+        buffer = io.BytesIO()
+        page.save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def _hexadecimal(words: tuple[int, ...]) -> str:
+    return " ".join(f"{word:08x}" for word in words) or "none"

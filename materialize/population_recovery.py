@@ -1,0 +1,96 @@
+"""Makes a lost population again from the source, and keeps it only if it is the one that was lost.
+
+What was excluded at the time, and which images came later, is not written anywhere but in the
+shards: their ids and class names say which of the source's images belong to a generation.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.atomic import write_file
+from materialize.errors import ShardError, SourceError
+from materialize.executor import Crew
+from materialize.manifest import Manifest, PopulationEntry, shard_path
+from materialize.planning import population_identity, take_rows
+from materialize.population import Population, ScanOptions, scan
+from materialize.shards.reader import ShardReader
+from materialize.sources.base import SPLITS, Source
+
+
+def recover_population(
+    directory: Path,
+    manifest: Manifest,
+    lost: PopulationEntry,
+    others: list[Population],
+    source: Source,
+    *,
+    crew: Crew,
+) -> Population:
+    """Scans the source again and stores the population that was lost.
+
+    Args:
+        directory: the dataset.
+        manifest: its newest.
+        lost: what the manifest says of the population.
+        others: the populations of other generations, as far as they can be read.
+        source: where its images are.
+        crew: who scans.
+
+    Raises:
+        SourceError: the source does not give that population any more.
+    """
+    class_names, stored = _remains(directory, manifest, lost)
+    channels = {entry.spec.image_shape[2] for entry in manifest.shards}
+    options = ScanOptions(color="grey" if channels == {1} else "rgb", allow_split_leaks=True)
+    found = scan(
+        source, options, known_classes=manifest.class_names, n_jobs=crew.workers,
+        backend=crew.backend,
+    )  # fmt: skip
+    keep = found.labels < max(len(class_names), 1)
+    for other in others:
+        keep &= ~_among(found.ids, other.ids)
+    for code, split in enumerate(SPLITS):
+        known = stored.get(split)
+        if known is not None and len(known) == lost.counts.get(split, 0):
+            keep &= (found.splits != code) | _among(found.ids, known)
+    rows = take_rows(found, np.flatnonzero(keep), found.quarantined)
+    population = replace(rows, class_names=class_names)
+    identity = population_identity(population)
+    if identity != lost.digest:
+        raise SourceError(
+            f"{directory / lost.file}: expected population {lost.digest[:16]} of {lost.counts}, "
+            f"scanning the source again gives {identity[:16]} of {len(population)} images: images "
+            "changed, are gone or were labelled anew. Restore the file from a copy, or name the "
+            "source as it was with --source",
+            {"path": str(directory / lost.file), "expected": lost.digest, "found": identity},
+        )
+    write_file(directory / lost.file, population.to_bytes())
+    return population
+
+
+def _remains(
+    directory: Path, manifest: Manifest, lost: PopulationEntry
+) -> tuple[tuple[str, ...], dict[str, NDArray[np.uint8]]]:
+    """What sound shards tell of a generation: its class names, and by split the ids they hold."""
+    class_names = manifest.class_names
+    ids: dict[str, dict[int, NDArray[np.uint8]]] = {}
+    for entry in manifest.shards:
+        spec = entry.spec
+        if spec.generation != lost.generation or spec.run in ids.get(spec.split, {}):
+            continue
+        try:
+            with ShardReader(shard_path(directory, entry.file), entry) as reader:
+                ids.setdefault(spec.split, {})[spec.run] = reader.sample_ids
+                class_names = reader.class_names
+        except (ShardError, OSError):
+            continue  # another copy of the run may be sound
+    return class_names, {split: np.concatenate(list(runs.values())) for split, runs in ids.items()}
+
+
+def _among(ids: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(n,) whether each id is one of the known."""
+    here, there = (np.ascontiguousarray(a).view("V16")[:, 0] for a in (ids, known))
+    return np.isin(here, there)

@@ -1,0 +1,265 @@
+"""Proves on the user's own job that the bytes do not depend on how it is run.
+
+The job is built again and again, each time in another way: other numbers of workers, of other
+kinds, in other orders, with other batches, killed and resumed. All builds must give one digest. By
+default a part of the source stands for all of it, cut into small shards so that there is something
+to shuffle; the digests are therefore those of the proof and not of the dataset.
+"""
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from materialize.builder import BuildOptions, as_source, build_dataset, finish_dataset
+from materialize.errors import ConfigError
+from materialize.executor import Crew
+from materialize.job import decoded
+from materialize.manifest import load_latest, shard_path
+from materialize.planning import Recipe, image_shape, take_rows
+from materialize.population import ScanOptions, scan
+from materialize.progress import Progress
+from materialize.receipts import RECEIPTS_DIRECTORY
+from materialize.shards.reader import ShardReader
+from materialize.sources.base import Source
+from materialize.sources.subset import Subset
+from materialize.standing import StandingDataset, rows_in_population
+from materialize.subprocesses import can_kill, masked_features, run_and_kill, run_child
+from pipelines import Pipeline, engine, load
+from pipelines.transform import Canvas
+
+DEFAULT_LIMIT = 256
+"""Images: a proof of some seconds on most jobs."""
+_SHARDS_PER_COPY = 8
+"""Runs to cut the images into, so that orders and kills have something to act on."""
+_SMALLEST_SHARD = 2**12
+_TWIN_ROWS = 8
+"""Rows that the plain twin renders: it is a thousand times slower than the kernel."""
+_CHILD_DEADLINE_S = 600.0
+"""A child that compiles everything anew on a slow machine is done long before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRun:
+    """One way of running the job, and what came out."""
+
+    name: str
+    digest: str
+    """SHA-256 over the manifest and every shard on disk; for the twin, over its rows."""
+    expected: str
+    """The same of the first run."""
+    seconds: float
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it gave the same bytes as the first run."""
+        return self.digest == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class ProofReport:
+    """All runs of a proof."""
+
+    runs: tuple[ProofRun, ...]
+    num_images: int
+    num_shards: int
+    left_out: tuple[str, ...]
+    """Ways that could not be tried here, and why."""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether all runs gave the same bytes."""
+        return all(run.is_equal for run in self.runs)
+
+    def table(self) -> str:
+        """One line per run: its name, its digest, its time, the verdict."""
+        width = max(len(run.name) for run in self.runs)
+        lines = [
+            f"{run.name:<{width}}  {run.digest[:16]}  {run.seconds:6.1f} s  "
+            f"{'equal' if run.is_equal else 'DIFFERENT'}"
+            for run in self.runs
+        ]
+        return "\n".join([*lines, *(f"left out: {reason}" for reason in self.left_out)])
+
+
+def prove(
+    source: object,
+    pipeline: Pipeline | str | Path,
+    recipe: Recipe,
+    *,
+    limit: int | None = DEFAULT_LIMIT,
+    directory: str | Path | None = None,
+    masked_cpu: bool = False,
+    progress: Progress | None = None,
+) -> ProofReport:
+    """Builds the job in many ways and compares every byte.
+
+    Args:
+        source: a `Source` or what `materialize.sources.open_source` takes.
+        pipeline: a pipeline, a preset's name or a TOML file.
+        recipe: the options that decide bytes; for a part of the source, shards are made smaller.
+        limit: how many images, evenly spread over the source; None for all.
+        directory: where to put the builds, each removed once it is compared; the system's place
+            for temporary files by default.
+        masked_cpu: also build in a process that uses none of the processor's special instructions;
+            it compiles everything anew, which takes half a minute.
+        progress: called with the stage ``prove`` after each run.
+
+    Raises:
+        ConfigError: ``limit`` is below 1.
+        MaterializeError: the job itself cannot be built.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(
+            f"limit: expected at least 1, or None for all, got {limit}",
+            {"name": "limit", "expected": "at least 1", "found": limit},
+        )
+    opened = as_source(source)
+    used = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
+    chosen: Source = opened if limit is None else Subset(opened, limit)
+    with tempfile.TemporaryDirectory(prefix="materialize-proof-", dir=directory) as place:
+        smaller = recipe if limit is None else _smaller(chosen, used, recipe)
+        proof = _Proof(chosen, used, smaller, Path(place))
+        return proof.run(masked_cpu=masked_cpu, progress=progress)
+
+
+def _smaller(source: Source, pipeline: Pipeline, recipe: Recipe) -> Recipe:
+    """The recipe with shards so small that each copy takes several."""
+    population = scan(source, ScanOptions(trust_source=True, allow_split_leaks=True))
+    row_bytes = int(np.prod(image_shape(pipeline, population)))
+    row_bytes *= np.dtype(population.dtype).itemsize
+    rows = -(-len(population) // _SHARDS_PER_COPY)
+    shard_bytes = max(rows * row_bytes, _SMALLEST_SHARD)
+    return replace(recipe, shard_bytes=min(shard_bytes, recipe.shard_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """One job and the place for its builds."""
+
+    source: Source
+    pipeline: Pipeline
+    recipe: Recipe
+    place: Path
+
+    def run(self, *, masked_cpu: bool, progress: Progress | None) -> ProofReport:
+        reference = self.place / "reference"
+        started = time.perf_counter()
+        self._build(reference, BuildOptions())
+        expected = dataset_digest(reference)
+        runs = [ProofRun("1 worker", expected, expected, time.perf_counter() - started)]
+        dataset = StandingDataset.open(reference)
+        parts = min(len({entry.spec.run for entry in dataset.manifest.shards}), _SHARDS_PER_COPY)
+        ways = dict(self._ways(parts))
+        if masked_cpu:
+            ways["1 worker, masked processor"] = self._masked
+        left_out = []
+        if can_kill():
+            total = dataset.manifest.totals.num_shards
+            ways["2 workers, killed and resumed"] = partial(self._killed, total=total)
+        else:
+            left_out.append("killed and resumed: this system cannot kill a group of processes")
+        for number, (name, way) in enumerate(ways.items(), start=1):
+            started, out = time.perf_counter(), self.place / f"run-{number}"
+            note = way(out) or ""
+            seconds = time.perf_counter() - started
+            runs.append(ProofRun(name + note, dataset_digest(out), expected, seconds))
+            shutil.rmtree(out)
+            if progress is not None:
+                progress("prove", number, len(ways) + 1)
+        runs.append(self._twin(dataset))
+        if progress is not None:
+            progress("prove", len(ways) + 1, len(ways) + 1)
+        num_images = sum(map(len, dataset.populations))
+        return ProofReport(tuple(runs), num_images, len(dataset.manifest.shards), tuple(left_out))
+
+    def _ways(self, parts: int) -> Iterator[tuple[str, Callable[[Path], str | None]]]:
+        """The ways that need nothing of the system but its processes and threads."""
+        crews = (
+            Crew(2, "loky"), Crew(3, "loky"), Crew(8, "threading"), Crew(1, "sequential"),
+        )  # fmt: skip
+        for crew in crews:
+            name = f"{crew.workers} worker{'s' * (crew.workers > 1)}, {crew.backend}"
+            yield name, partial(self._build, options=BuildOptions(crew=crew))
+        for size in (1, 7, 64):
+            options = BuildOptions(crew=Crew(2, "threading"), batch_size=size)
+            yield f"batches of {size}", partial(self._build, options=options)
+        yield f"{parts} parts, shuffled", partial(self._shuffled, parts=parts)
+
+    def _build(self, out: Path, options: BuildOptions) -> None:
+        # What the user's job accepts is not the question here; bad images are simply left out.
+        accepting = replace(
+            options, max_bad=1.0, scan=replace(options.scan, allow_split_leaks=True)
+        )
+        build_dataset(self.source, out, self.pipeline, self.recipe, options=accepting)
+
+    def _shuffled(self, out: Path, parts: int) -> None:
+        numbers = range(1, parts + 1)
+        for number in sorted(numbers, key=lambda i: hashlib.sha256(bytes([i])).digest()):
+            self._build(out, BuildOptions(part=(number, parts)))
+        finish_dataset(out)
+
+    def _killed(self, out: Path, total: int) -> str:
+        """Kills the build and its workers whenever some more shards are there, then finishes it."""
+        options = BuildOptions(crew=Crew(2, "loky"))
+        build = partial(self._build, out, options)
+        kills = sum(
+            run_and_kill(
+                build, when=partial(_has_receipts, out, wanted), deadline_s=_CHILD_DEADLINE_S
+            )
+            for wanted in sorted({1, total // 3, 2 * total // 3} - {0})
+        )
+        self._build(out, options)
+        return f" ({kills} kills)"
+
+    def _masked(self, out: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=self.place) as cache:
+            run_child(
+                partial(self._build, out, BuildOptions()),
+                environment=masked_features(cache),
+                deadline_s=_CHILD_DEADLINE_S,
+            )
+
+    def _twin(self, dataset: StandingDataset) -> ProofRun:
+        """Some stored rows against the NumPy twin of the kernel."""
+        started = time.perf_counter()
+        stored, plain = hashlib.sha256(), hashlib.sha256()
+        copies = [entry for entry in dataset.manifest.shards if entry.spec.kind == "copy"]
+        for entry in (copies[0], copies[-1]):
+            population = dataset.population_of(entry.spec.generation)
+            first = rows_in_population(population, entry.spec).start
+            count = min(_TWIN_ROWS, entry.spec.num_rows)
+            rows = take_rows(population, np.arange(first, first + count))
+            images = decoded(self.source, self.pipeline, rows)
+            words = self.pipeline.draw(self.recipe.seed, rows.ids, entry.spec.copy)
+            canvas = Canvas(images.heights, images.widths)
+            drawn = self.pipeline.parameters(words, canvas)
+            programs = self.pipeline.lower(drawn, canvas, images.channels)
+            out = np.empty((count, *entry.spec.image_shape), dtype=entry.spec.images.dtype)
+            engine.run(programs, images, self.pipeline, out, plain=True)
+            plain.update(out.tobytes())
+            with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
+                stored.update(reader.rows(0, count).tobytes())
+        seconds = time.perf_counter() - started
+        name = f"plain NumPy, {2 * _TWIN_ROWS} rows"
+        return ProofRun(name, plain.hexdigest(), stored.hexdigest(), seconds)
+
+
+def dataset_digest(directory: Path) -> str:
+    """SHA-256 over the newest manifest and every byte of its shards, as they are on disk."""
+    manifest = load_latest(directory)
+    hasher = hashlib.sha256((directory / manifest.file_name).read_bytes())
+    for entry in manifest.shards:
+        with shard_path(directory, entry.file).open("rb") as file:
+            hasher.update(hashlib.file_digest(file, "sha256").digest())
+    return hasher.hexdigest()
+
+
+def _has_receipts(directory: Path, wanted: int) -> bool:
+    return sum(1 for _ in directory.glob(f"{RECEIPTS_DIRECTORY}/*.json")) >= wanted

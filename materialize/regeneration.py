@@ -1,0 +1,136 @@
+"""Makes stored rows again from their sources: the same calls as a build, a few rows at a time.
+
+Verification compares what comes out with what is stored, and an explanation shows it. Nothing is
+written here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.job import PIXELS_AT_ONCE, columns_beside, decoded
+from materialize.planning import take_rows
+from materialize.population_table import Population
+from materialize.shards.layout import ShardSpec
+from materialize.shards.reader import ShardReader
+from materialize.sources.base import Source
+from materialize.tracing import LOST
+from pipelines import Pipeline
+from pipelines.contract import Arena, Batch
+from pipelines.randomness import Words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Sources of some rows of a run, decoded once for all of its copies."""
+
+    rows: NDArray[np.int64]
+    """(m,) ascending rows of the run."""
+    images: Arena
+    """Theirs."""
+
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where some of the rows are among the images."""
+        return np.searchsorted(self.rows, rows)
+
+
+def drawn_words(pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec) -> Words | None:
+    """(n, words) of a shard's rows; None for originals."""
+    return pipeline.draw(seed, rows.ids, spec.copy) if spec.kind == "copy" else None
+
+
+def drawn_columns(
+    pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec
+) -> dict[str, NDArray[Any]]:
+    """What should stand beside the pixels of a shard, by dataset name; needs no source."""
+    return columns_beside(pipeline, spec, drawn_words(pipeline, seed, rows, spec), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Regenerator:
+    """What a copy is made from."""
+
+    source: Source
+    pipeline: Pipeline
+    seed: int
+
+    def prepare(self, run: Population, rows: NDArray[np.int64]) -> Prepared:
+        """Reads and decodes the sources of some rows.
+
+        Args:
+            run: the run's rows, as traced in the source.
+            rows: (n,) ascending rows of the run; those whose source is lost are left out.
+
+        Raises:
+            RecordReadError: a record changed since it was traced, or cannot be read.
+            UndecodableImageError: this machine's decoder refuses it, or decodes another size.
+        """
+        found = rows[run.source_index[rows] != LOST]
+        if not len(found):
+            empty = np.empty(0, np.int64)
+            nothing = Arena(np.empty(0, run.dtype), empty, empty, empty, run.channels)
+            return Prepared(found, nothing)
+        return Prepared(found, decoded(self.source, self.pipeline, take_rows(run, found)))
+
+    def render(
+        self, run: Population, spec: ShardSpec, prepared: Prepared, rows: NDArray[np.int64]
+    ) -> Batch:
+        """(n, H, W, C) what a shard's rows should hold.
+
+        Args:
+            run: the run's rows.
+            spec: of the shard.
+            prepared: sources of at least ``rows``.
+            rows: (n,) ascending rows of the run.
+        """
+        images = prepared.images.take(prepared.places(rows))
+        out = np.empty((len(rows), *spec.image_shape), dtype=spec.images.dtype)
+        words = drawn_words(self.pipeline, self.seed, take_rows(run, rows), spec)
+        if words is None:
+            for place in range(len(rows)):
+                out[place] = images.image(place)
+        else:
+            self.pipeline.augment(images, words, out)
+        return out
+
+    def differing(
+        self,
+        run: Population,
+        reader: ShardReader,
+        prepared: Prepared,
+        rows: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """The rows whose stored pixels are not what their sources give.
+
+        Args:
+            run: the run's rows.
+            reader: the shard.
+            prepared: sources of at least ``rows``.
+            rows: (n,) ascending rows of the shard.
+
+        Raises:
+            ShardDamagedError: the stored bytes are not the manifest's.
+        """
+        bad = [np.empty(0, np.int64)]
+        for batch in _batches(rows, reader.spec):
+            expected = self.render(run, reader.spec, prepared, batch)
+            equal = (expected == stored_rows(reader, batch)).reshape(len(batch), -1).all(axis=1)
+            bad.append(batch[~equal])
+        return np.concatenate(bad)
+
+
+def stored_rows(reader: ShardReader, rows: NDArray[np.int64]) -> Batch:
+    """(n, H, W, C) stored pixels of ascending rows; whole runs are read at once."""
+    first, stop = int(rows[0]), int(rows[-1]) + 1
+    if stop - first == len(rows):
+        return reader.rows(first, stop)
+    return np.concatenate([reader.rows(row, row + 1) for row in rows.tolist()])
+
+
+def _batches(rows: NDArray[np.int64], spec: ShardSpec) -> Iterator[NDArray[np.int64]]:
+    height, width, _ = spec.image_shape
+    size = max(PIXELS_AT_ONCE // (height * width), 1)
+    return (rows[start : start + size] for start in range(0, len(rows), size))

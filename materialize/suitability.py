@@ -1,0 +1,205 @@
+"""Whether a pipeline suits some images, said before anything is written.
+
+The images are scanned as a build scans them; then come their own faults (bad files, contradictory
+labels, images in two splits), the pipeline's (`pipelines.diagnosis`), and whether the result has
+one size and fits the disk. Nothing is raised that can be listed, so that one run shows everything.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from materialize import planning
+from materialize.builder import BuildOptions
+from materialize.errors import QuarantineLimitError, SizeMismatchError
+from materialize.identity import equal_rows
+from materialize.planning import Recipe
+from materialize.population import Population, check_quarantine
+from materialize.sources.base import SPLITS, first_few
+from pipelines import Pipeline
+from pipelines.diagnosis import Finding, diagnose
+
+Severity = Literal["error", "warning", "question"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "question")
+
+_NAMED = 5
+"""How many images a finding names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much a build would write."""
+
+    image_shape: tuple[int, int, int]
+    """(H, W, C) of every copy."""
+    num_images: int
+    """Rows of all shards."""
+    num_shards: int
+    num_bytes: int
+    """At most: pixels uncompressed, and what stands beside them."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What was looked at and what was found."""
+
+    population: Population
+    findings: tuple[Finding, ...]
+    """Errors first."""
+    extent: Extent | None
+    """None without a recipe, or where the images would not end with one size."""
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether a build should not be begun."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+    def count(self, severity: Severity) -> int:
+        """The number of findings of one severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intention:
+    """What would be done with the images."""
+
+    pipeline: Pipeline | None = None
+    """None looks at the images alone."""
+    recipe: Recipe | None = None
+    """None says nothing about the size of the result."""
+    output: Path | None = None
+    """Where there must be room."""
+    allow_label_conflicts: bool = False
+    """Equal images under different labels are a warning, not an error."""
+
+
+def check_suitability(
+    population: Population, intention: Intention, options: BuildOptions
+) -> CheckReport:
+    """Looks for what is wrong.
+
+    Args:
+        population: the images, scanned with ``allow_split_leaks`` so that leaks can be listed.
+        intention: what would be done with them.
+        options: how many images may be bad, and whether leaks are accepted after all.
+    """
+    findings = [
+        *_image_findings(population, options),
+        *_label_findings(population, intention.allow_label_conflicts),
+    ]
+    extent = None
+    if intention.pipeline is not None and len(population):
+        findings += _pipeline_findings(population, intention.pipeline)
+        # Where the images end with several sizes, the diagnosis has said so.
+        with contextlib.suppress(SizeMismatchError):
+            extent = _extent(population, intention.pipeline, intention.recipe)
+    if extent is not None and intention.output is not None:
+        findings += _room_findings(extent, intention.output)
+    ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+    return CheckReport(population, tuple(ranked), extent)
+
+
+def _image_findings(population: Population, options: BuildOptions) -> Iterator[Finding]:
+    """Bad files, images in several splits, nothing to augment."""
+    bad = population.quarantined
+    named = first_few((f"{item.locator} ({item.reason})" for item in bad), shown=_NAMED)
+    try:
+        check_quarantine(population, options.max_bad)
+    except QuarantineLimitError as error:
+        yield _finding("error", "images", error)
+    else:
+        if bad:
+            message = f"{len(bad)} files are bad and would be left out: {named}"
+            yield Finding("warning", "images", message, "repair them, or leave it so")
+    leaks = _split_leaks(population)
+    if leaks:
+        severity: Severity = "warning" if options.scan.allow_split_leaks else "error"
+        message = f"{len(leaks)} images are in several splits: {first_few(leaks, shown=_NAMED)}"
+        advice = "exclude all but one of each, or accept it with --allow-split-leaks"
+        yield Finding(severity, "splits", message, advice)
+    if len(population) and not population.split_rows("train"):
+        message = "no image is in the training split, and only that is augmented"
+        yield Finding("error", "splits", message, "name the split that is to be trained on train")
+
+
+def _label_findings(population: Population, allow_conflicts: bool) -> Iterator[Finding]:
+    """Contradictory labels, duplicates, classes that cannot be learnt."""
+    conflicts = population.label_conflicts
+    if conflicts:
+        listed = (f"{' = '.join(c.locators)} ({' and '.join(c.labels)})" for c in conflicts)
+        named = first_few(listed, shown=_NAMED)
+        message = f"{len(conflicts)} images are there under different labels: {named}"
+        advice = "exclude the wrong ones, or accept it with --allow-label-conflicts"
+        yield Finding("warning" if allow_conflicts else "error", "labels", message, advice)
+    repeated = sum(len(rows) - 1 for rows in equal_rows(population.digests))
+    if repeated:
+        message = f"{repeated} images are exact duplicates of others"
+        advice = "each gets its own draws, so it counts twice in training; exclude it unless wanted"
+        yield Finding("warning", "images", message, advice)
+    training = population.split_rows("train")
+    labels = population.labels[training.start : training.stop]
+    if population.class_names and training and labels[0] >= 0:
+        counts = np.bincount(labels, minlength=len(population.class_names))
+        absent = [n for n, c in zip(population.class_names, counts, strict=True) if not c]
+        if absent:
+            named = first_few(absent, shown=_NAMED)
+            message = f"{len(absent)} classes have no training image: {named}"
+            yield Finding("warning", "labels", message, "add images, or remove the classes")
+
+
+def _pipeline_findings(population: Population, pipeline: Pipeline) -> list[Finding]:
+    sizes = np.unique(np.stack([population.heights, population.widths], axis=1), axis=0)
+    return diagnose(
+        pipeline,
+        sizes=[(int(height), int(width)) for height, width in sizes],
+        class_names=population.class_names,
+        channels=population.channels,
+        dtype=population.dtype,
+    )
+
+
+def _split_leaks(population: Population) -> list[str]:
+    """Equal images in different splits, one line each."""
+    leaks = []
+    for rows in equal_rows(population.digests):
+        if len(np.unique(population.splits[rows])) > 1:
+            places = (f"{population.locators[r]} ({SPLITS[population.splits[r]]})" for r in rows)
+            leaks.append(" = ".join(sorted(places)))
+    return sorted(leaks)
+
+
+def _extent(population: Population, pipeline: Pipeline, recipe: Recipe | None) -> Extent | None:
+    """How much would be written.
+
+    Raises:
+        SizeMismatchError: the images would end with different sizes.
+    """
+    shape = planning.image_shape(pipeline, population)
+    if recipe is None:
+        return None
+    work = list(planning.tasks(pipeline, recipe, population))
+    specs = [spec for task in work for spec in task.specs]
+    rows = sum(spec.num_rows for spec in specs)
+    return Extent(shape, rows, len(specs), planning.estimated_bytes(work))
+
+
+def _room_findings(extent: Extent, output: Path) -> Iterator[Finding]:
+    place = output.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if extent.num_bytes > free:
+        message = f"{output}: up to {extent.num_bytes:,} bytes would be written, {free:,} are free"
+        advice = "free some space, or ask for fewer copies or another codec"
+        yield Finding("error", "disk", message, advice)
+
+
+def _finding(severity: Severity, where: str, error: Exception) -> Finding:
+    """A refusal of the build's as a finding; our messages end with the advice."""
+    message, _, advice = str(error).rpartition("; ")
+    return Finding(severity, where, message or advice, advice if message else "")

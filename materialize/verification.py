@@ -1,0 +1,252 @@
+"""Verifies a dataset at three depths; damage is reported, never raised.
+
+    structure   the manifests follow from one another, plan, populations and receipts are there and
+                theirs, every shard has its length and holds exactly the structure of its spec
+    hashes      besides, every byte of every shard is the manifest's
+    pixels      besides, draws are drawn again and rows are made again from their sources, and both
+                are what is stored
+
+The sources are found by content wherever they lie now. One that changed or is gone is named and is
+no damage: the dataset still holds what was made of it.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.damage import Damage, DamageKind, VerificationReport
+from materialize.errors import ConfigError, ManifestError, ManifestMissingError
+from materialize.executor import Crew
+from materialize.manifest import Manifest, load_latest
+from materialize.parallel import unordered
+from materialize.planning import checked_population, take_rows
+from materialize.plans import plan_name, read_plan
+from materialize.population_table import Population
+from materialize.progress import Progress
+from materialize.regeneration import Regenerator
+from materialize.shard_inspection import Findings, Inspector, RunCheck
+from materialize.shards.layout import ShardEntry
+from materialize.sources.base import Source
+from materialize.standing import RunKey, by_run, rows_in_population
+from materialize.tracing import LostRecord, trace
+from materialize.whereabouts import find_source
+from pipelines.serialization import from_canonical_text
+
+DEPTHS = ("structure", "hashes", "pixels")
+
+
+def verify_dataset(
+    directory: str | Path,
+    *,
+    depth: str = "hashes",
+    rows: int | None = None,
+    source: object | None = None,
+    crew: Crew | None = None,
+    progress: Progress | None = None,
+) -> VerificationReport:
+    """What is damaged in a dataset.
+
+    Args:
+        directory: the dataset.
+        depth: ``structure``, ``hashes`` or ``pixels``; see the module.
+        rows: for ``pixels``, how many rows to make again, spread evenly over the dataset and the
+            same ones every time; all by default.
+        source: for ``pixels``, where to look for the images; where they were last seen by default.
+        crew: who checks; one worker by default.
+        progress: called with the stage ``verify``.
+
+    Raises:
+        ConfigError: ``depth`` or ``rows`` is outside its set or interval.
+        ManifestMissingError: there is no dataset.
+        SourceError: for ``pixels``, there is no source to compare with.
+    """
+    started, place = time.monotonic(), Path(directory)
+    _check_options(depth, rows)
+    try:
+        manifest = load_latest(place)
+    except ManifestMissingError:
+        raise
+    except ManifestError as error:
+        file = Path(str(error.facts.get("file", place))).name
+        damage = Damage("manifest-damaged", file, str(error))
+        spent = time.monotonic() - started
+        return VerificationReport(place, depth, None, 0, 0, 0, 0, 0, (damage,), (), spent)
+    opened = find_source(place, source) if depth == "pixels" else None
+    verification = _Verification(place, manifest, depth, opened, crew or Crew())
+    return verification.run(rows, started, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verification:
+    """One verification of one manifest."""
+
+    directory: Path
+    manifest: Manifest
+    depth: str
+    source: Source | None
+    crew: Crew
+
+    def run(
+        self, rows: int | None, started: float, progress: Progress | None
+    ) -> VerificationReport:
+        populations, damages = self._populations()
+        damages = [*self._plan_damages(), *damages]
+        checks, lost = self._checks(populations, rows)
+        regenerator = None
+        if self.source is not None:
+            pipeline = from_canonical_text(self.manifest.pipeline)
+            regenerator = Regenerator(self.source, pipeline, self.manifest.seed)
+        inspector = Inspector(self.directory, self.depth != "structure", regenerator)
+        findings, done = [], 0
+        for found in unordered(inspector.inspect, checks, self.crew):
+            findings.append(found)
+            done += found.num_rows
+            if progress is not None:
+                progress("verify", done, self.manifest.totals.num_rows)
+        return self._report(findings, damages, lost, time.monotonic() - started)
+
+    def _report(
+        self,
+        findings: Sequence[Findings],
+        damages: Sequence[Damage],
+        lost: Sequence[LostRecord],
+        seconds: float,
+    ) -> VerificationReport:
+        found = [damage for one in findings for damage in one.damages]
+        undecodable = {pair for one in findings for pair in one.undecodable}
+        refused = [LostRecord("", place, "undecodable", why) for place, why in sorted(undecodable)]
+        return VerificationReport(
+            directory=self.directory,
+            depth=self.depth,
+            manifest_digest=self.manifest.digest(),
+            num_shards=len(self.manifest.shards),
+            num_bytes_hashed=sum(one.num_bytes_hashed for one in findings),
+            num_draws_compared=sum(one.num_draws_compared for one in findings),
+            num_rows_compared=sum(one.num_rows_compared for one in findings),
+            num_rows_skipped=sum(one.num_rows_skipped for one in findings),
+            # In the order of the files, which is not the order in which workers came back.
+            damages=(*damages, *sorted(found, key=lambda damage: (damage.file, damage.kind))),
+            lost=(*lost, *refused),
+            seconds=seconds,
+        )
+
+    def _plan_damages(self) -> list[Damage]:
+        name = plan_name(self.manifest.number)
+        try:
+            found = read_plan(self.directory, self.manifest.number).fingerprint()
+        except ManifestMissingError:
+            return [Damage("plan-missing", name, "expected a file, found none")]
+        except ManifestError as error:
+            return [Damage("plan-damaged", name, str(error))]
+        if found != self.manifest.plan:
+            detail = f"expected fingerprint {self.manifest.plan[:16]}, found {found[:16]}"
+            return [Damage("plan-damaged", name, detail)]
+        return []
+
+    def _populations(self) -> tuple[dict[int, Population], list[Damage]]:
+        """The populations that can be read, by generation, and what is wrong with the others."""
+        populations, damages = {}, []
+        for entry in self.manifest.populations:
+            path = self.directory / entry.file
+            try:
+                populations[entry.generation] = checked_population(path, entry.digest)
+            except ManifestError as error:
+                there = path.exists()
+                kind: DamageKind = "population-damaged" if there else "population-missing"
+                detail = str(error.__cause__ or error) if there else "expected a file, found none"
+                damages.append(Damage(kind, entry.file, detail))
+        return populations, damages
+
+    def _checks(
+        self, populations: dict[int, Population], rows: int | None
+    ) -> tuple[Iterator[RunCheck], list[LostRecord]]:
+        """What is to be done run by run, with the sources found."""
+        runs = by_run(self.manifest.shards)
+        chosen = chosen_rows(self.manifest, rows) if self.source is not None else {}
+        traced = dict(populations)
+        lost: list[LostRecord] = []
+        for generation, population in populations.items():
+            wanted = _wanted_rows(population, runs, chosen, generation)
+            if self.source is not None and len(wanted):
+                found = trace(self.source, population, wanted, self.crew)
+                index = population.source_index.copy()
+                index[wanted] = found.rows.source_index
+                traced[generation] = replace(population, source_index=index)
+                lost += found.lost
+        nothing = np.empty(0, np.int64)
+        checks = (
+            RunCheck(
+                tuple(entries),
+                tuple(chosen.get(entry.file, nothing) for entry in entries),
+                _run_rows(traced.get(key[0]), entries[0]),
+            )
+            for key, entries in runs.items()
+        )
+        return checks, lost
+
+
+def chosen_rows(manifest: Manifest, rows: int | None) -> dict[str, NDArray[np.int64]]:
+    """The rows to make again, by shard file.
+
+    One row is taken from each of ``rows`` equal stretches of the dataset, at a place that the
+    manifest's digest decides: the choice is the same every time, reaches every part, and has no
+    period that could coincide with runs or copies.
+
+    Args:
+        manifest: whose rows, counted over its shards in order.
+        rows: how many; None for all.
+    """
+    sizes = [entry.spec.num_rows for entry in manifest.shards]
+    total = sum(sizes)
+    if rows is None or rows >= total:
+        places = np.arange(total)
+    else:
+        edges = np.arange(rows + 1) * total // rows
+        noise = hashlib.shake_256(manifest.digest().encode()).digest(8 * rows)
+        offsets = np.frombuffer(noise, "<u8") % np.diff(edges).astype(np.uint64)
+        places = edges[:-1] + offsets.astype(np.int64)
+    ends = np.cumsum(sizes)
+    cuts = np.split(places, np.searchsorted(places, ends[:-1]))
+    pairs = zip(manifest.shards, cuts, ends - sizes, strict=True)
+    return {entry.file: cut - start for entry, cut, start in pairs}
+
+
+def _wanted_rows(
+    population: Population,
+    runs: dict[RunKey, list[ShardEntry]],
+    chosen: dict[str, NDArray[np.int64]],
+    generation: int,
+) -> NDArray[np.int64]:
+    """The rows of a population that any shard needs to have made again."""
+    wanted = np.zeros(len(population), bool)
+    for key, entries in runs.items():
+        if key[0] == generation:
+            first = rows_in_population(population, entries[0].spec).start
+            for entry in entries:
+                wanted[first + chosen.get(entry.file, np.empty(0, np.int64))] = True
+    return np.flatnonzero(wanted)
+
+
+def _run_rows(population: Population | None, entry: ShardEntry) -> Population | None:
+    if population is None:
+        return None
+    rows = rows_in_population(population, entry.spec)
+    return take_rows(population, np.arange(rows.start, rows.stop))
+
+
+def _check_options(depth: str, rows: int | None) -> None:
+    if depth not in DEPTHS:
+        raise ConfigError(
+            f"depth: expected one of {list(DEPTHS)}, got {depth!r}",
+            {"name": "depth", "expected": DEPTHS, "found": depth},
+        )
+    if rows is not None and rows < 1:
+        raise ConfigError(
+            f"rows: expected at least 1, or None for all, got {rows}",
+            {"name": "rows", "expected": "at least 1", "found": rows},
+        )

@@ -1,0 +1,107 @@
+"""Writes the golden files of `pipelines`: run it only when a change of draws or pixels is wanted.
+
+    python -m tests.golden.pipelines_regenerate
+
+Whoever does so changes RNG_NAME or ARITHMETIC with it, and says in the changelog which stored data
+sets can no longer be extended or repaired.
+"""
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+import llvmlite
+import numba
+import numpy as np
+
+from pipelines import fingerprint, load, preset_names
+from pipelines.errors import ImageContractError
+from pipelines.pipeline import Pipeline
+from pipelines.randomness import RNG_NAME
+from pipelines.serialization import ARITHMETIC
+from pipelines.transform import Canvas
+from tests.golden.pipelines_cases import EXAMPLES, sample_ids, synthetic
+
+FOLDER = Path(__file__).parent
+SEEDS = (0, 2**64 - 1)
+COPIES = (0, 1, 2**32 - 1)
+SIZES = ((28, 28), (61, 40))
+
+
+def draws():
+    """Words and parameters of each transform at fixed addresses, exactly."""
+    result = {}
+    for name, step in EXAMPLES.items():
+        pipeline = Pipeline(steps=(step,))
+        result[name] = {"options": step.options(), "draws": []}
+        for seed in SEEDS:
+            for copy in COPIES:
+                words = pipeline.draw(seed, sample_ids(2), copy)
+                heights, widths = (np.array(side) for side in zip(*SIZES, strict=True))
+                drawn = pipeline.parameters(words, Canvas(heights, widths))
+                values = {
+                    key: [float(v).hex() for v in column]
+                    for parameters in drawn for key, column in parameters.items()
+                }  # fmt: skip
+                entry = {"seed": seed, "copy": copy, "words": words.tolist(), "parameters": values}
+                result[name]["draws"].append(entry)
+    return result
+
+
+def _digests(pipeline, shape):
+    images = synthetic(3, *shape)
+    result = {}
+    for dtype in (np.uint8, np.float32):
+        try:
+            out = pipeline.apply(
+                images.astype(dtype), seed=7, sample_ids=sample_ids(3), copies=np.arange(3),
+                value_range=(0.0, 255.0),
+            )  # fmt: skip
+        except ImageContractError:
+            continue  # a step of 256 levels has no float form
+        result[np.dtype(dtype).name] = hashlib.sha256(
+            out.astype(out.dtype.newbyteorder("<"))
+        ).hexdigest()
+    return result
+
+
+def pixels():
+    """SHA-256 of every transform's and preset's pixels on images by formula."""
+    transforms = {
+        name: {
+            border: _digests(Pipeline(steps=(step,), border=border, fill=(50.0,)), (33, 46, 3))
+            for border in ("nearest", "constant", "reflect", "wrap")
+        }
+        for name, step in EXAMPLES.items()
+    }
+    presets = {
+        name: {
+            "fingerprint": fingerprint(load(name)),
+            **{f"{h}x{w}x{c}": _digests(load(name), (h, w, c))
+               for h, w, c in ((28, 28, 1), (90, 60, 3))},
+        }
+        for name in preset_names()
+    }  # fmt: skip
+    return {"transforms": transforms, "presets": presets}
+
+
+def provenance():
+    """What wrote the files."""
+    return {
+        "format": 1, "written_by": "tests/golden/pipelines_regenerate.py",
+        "randomness": RNG_NAME, "arithmetic": ARITHMETIC,
+        "python": platform.python_version(), "numpy": np.__version__,
+        "numba": numba.__version__, "llvmlite": llvmlite.__version__,
+    }  # fmt: skip
+
+
+def main():
+    """Writes both files."""
+    for name, content in (("draws", draws()), ("pixels", pixels())):
+        text = json.dumps({"provenance": provenance(), name: content}, indent=1, sort_keys=True)
+        (FOLDER / f"pipelines_{name}.json").write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

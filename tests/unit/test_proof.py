@@ -1,0 +1,122 @@
+"""A proof tries every way of running a job, and finds out a job whose bytes depend on it."""
+
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from materialize.errors import ConfigError, MaterializeError
+from materialize.planning import Recipe
+from materialize.proof import ProofReport, ProofRun, prove
+from materialize.sources import open_source
+from materialize.sources.subset import Subset
+from materialize.subprocesses import can_kill, masked_features, run_and_kill, run_child
+from tests.jobs import MoodyPhotos, leftovers, photos
+
+needs_groups = pytest.mark.skipif(not can_kill(), reason="this system has no process groups")
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory):
+    place = tmp_path_factory.mktemp("proof")
+    calls = []
+    report = prove(
+        "digits", "digits", Recipe(copies=2), directory=place,
+        progress=lambda *call: calls.append(call),
+    )  # fmt: skip
+    return report, place, calls
+
+
+@needs_groups
+def test_a_sound_job_is_proven_in_every_way(proven):
+    report, _, _ = proven
+    assert report.is_proven
+    assert report.num_images == 256
+    assert report.left_out == ()
+    names = " | ".join(run.name for run in report.runs)
+    for part in (
+        "1 worker", "2 workers, loky", "3 workers, loky", "8 workers, threading", "batches of 1 ",
+        "batches of 7", "batches of 64", "shuffled", "killed and resumed", "plain NumPy",
+    ):  # fmt: skip
+        assert part in names
+
+
+def test_a_proof_cuts_the_part_into_several_shards(proven):
+    assert proven[0].num_shards > 4
+
+
+def test_a_proof_leaves_nothing_behind(proven):
+    assert list(proven[1].iterdir()) == []
+    assert leftovers(proven[1]) == []
+
+
+def test_progress_counts_the_runs(proven):
+    report, _, calls = proven
+    assert calls[-1] == ("prove", len(report.runs) - 1, len(report.runs) - 1)
+
+
+def test_the_table_has_a_line_for_every_run_and_reason():
+    runs = (ProofRun("one", "a" * 64, "a" * 64, 1.0), ProofRun("other", "b" * 64, "a" * 64, 2.0))
+    report = ProofReport(runs, 3, 4, ("kills: not here",))
+    assert not report.is_proven
+    assert report.table().splitlines() == [
+        "one    aaaaaaaaaaaaaaaa     1.0 s  equal",
+        "other  bbbbbbbbbbbbbbbb     2.0 s  DIFFERENT",
+        "left out: kills: not here",
+    ]
+
+
+def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path):
+    source = MoodyPhotos(photos(tmp_path / "source"))
+    report = prove(source, "cifar10", Recipe(copies=1), limit=12, directory=tmp_path)
+    different = {run.name for run in report.runs if not run.is_equal}
+    assert "2 workers, loky" in different
+    assert "8 workers, threading" not in different
+    assert "DIFFERENT" in report.table()
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_a_limit_below_one_is_refused(limit):
+    with pytest.raises(ConfigError, match="limit"):
+        prove("digits", "digits", Recipe(copies=1), limit=limit)
+
+
+def test_a_subset_is_spread_evenly_and_reads_what_the_whole_does():
+    whole = open_source("digits")
+    part = Subset(whole, 10)
+    assert len(part) == 10
+    assert [part.record(i).locator for i in (0, 1, 9)] == ["row:0", "row:179", "row:1617"]
+    assert part.identity_bytes(1) == whole.identity_bytes(179)
+    assert part.class_names() == whole.class_names()
+    assert len(Subset(whole, 10**6)) == len(whole)
+
+
+def fail():
+    raise ValueError("this is why")
+
+
+def note_variable(path):
+    Path(path).write_text(os.environ["FOR_THE_CHILD"])
+
+
+def test_a_child_has_its_variables_and_its_failure_is_told(tmp_path):
+    run = partial(note_variable, tmp_path / "out")
+    run_child(run, environment={"FOR_THE_CHILD": "yes"}, deadline_s=60)
+    assert (tmp_path / "out").read_text() == "yes"
+    with pytest.raises(MaterializeError, match="this is why"):
+        run_child(fail, environment={}, deadline_s=60)
+
+
+@needs_groups
+def test_a_child_is_killed_at_its_moment_or_known_to_have_ended():
+    sleep = partial(time.sleep, 60)
+    assert run_and_kill(sleep, when=lambda: True, deadline_s=60)
+    assert not run_and_kill(partial(time.sleep, 0), when=lambda: False, deadline_s=60)
+
+
+def test_a_masked_processor_names_only_features_that_are_there(tmp_path):
+    variables = masked_features(tmp_path)
+    assert variables["NUMBA_CPU_NAME"] == "generic"
+    assert variables["NUMBA_CACHE_DIR"] == str(tmp_path)
