@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from materialize.api import build, check, preview
-    from materialize.builder import BuildOptions, BuildReport
     from materialize.builder import extend_dataset as extend
     from materialize.builder import finish_dataset as finish
     from materialize.errors import (
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from materialize.gallery import GalleryOptions
     from materialize.planning import Recipe
     from materialize.population import ScanOptions
+    from materialize.production import BuildOptions, BuildReport
     from materialize.proof import prove
     from materialize.repair import repair_dataset as repair
     from materialize.sources import open_source
@@ -67,8 +67,8 @@ _HOMES = {
     "explain": ("explanation", "explain_sample"),
     "prove": ("proof", "prove"),
     "open_source": ("sources", "open_source"),
-    "BuildOptions": ("builder", "BuildOptions"),
-    "BuildReport": ("builder", "BuildReport"),
+    "BuildOptions": ("production", "BuildOptions"),
+    "BuildReport": ("production", "BuildReport"),
     "Crew": ("executor", "Crew"),
     "GalleryOptions": ("gallery", "GalleryOptions"),
     "Recipe": ("planning", "Recipe"),

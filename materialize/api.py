@@ -5,11 +5,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from materialize.builder import BuildOptions, BuildReport, as_source, build_dataset
+from materialize.builder import as_source, build_dataset
 from materialize.executor import Crew
 from materialize.gallery import GalleryOptions, draw_gallery
 from materialize.planning import Recipe
 from materialize.population import Population, scan
+from materialize.production import BuildOptions, BuildReport
 from materialize.progress import Progress, stage
 from materialize.sources import Source
 from materialize.suitability import CheckReport, Intention, check_suitability

@@ -5,12 +5,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from materialize.builder import BuildOptions
 from materialize.config import Job, required
 from materialize.errors import ConfigError
 from materialize.executor import Crew
 from materialize.planning import Recipe
 from materialize.population import DEFAULT_MAX_BAD, ScanOptions
+from materialize.production import BuildOptions
 from materialize.sources import Source, open_source
 from materialize.suitability import Intention
 from pipelines import Pipeline, from_dict, load

@@ -107,12 +107,14 @@ def read_job(path: str | Path) -> Job:
     _check_keys(data, path)
     inline = _inline_pipeline(data, path)
     hints = get_type_hints(Job)
+    named = data if inline is None else {k: v for k, v in data.items() if k != "pipeline"}
     options = {
-        name: _converted(data[key], hints[name], f"{path}: {key}")
+        name: _converted(named[key], hints[name], f"{path}: {key}")
         for name in OPTION_NAMES
-        if (key := key_of(name)) in data and not isinstance(data[key], Mapping)
+        if (key := key_of(name)) in named
     }
-    return replace(Job(**_located(options, path.parent)), inline_pipeline=inline, origin=str(path))
+    located = _located(options, path.parent)
+    return Job(**located, inline_pipeline=inline, origin=str(path))
 
 
 def merge(job: Job, given: Mapping[str, Any]) -> Job:

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 
 from materialize import planning
-from materialize.builder import BuildOptions
 from materialize.errors import QuarantineLimitError, SizeMismatchError
 from materialize.identity import equal_rows
 from materialize.planning import Recipe
 from materialize.population import Population, check_quarantine
+from materialize.production import BuildOptions
 from materialize.sources.base import SPLITS, first_few
 from pipelines import Pipeline
 from pipelines.diagnosis import Finding, diagnose

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from materialize.builder import BuildReport
 from materialize.manifest import Manifest, shard_path
 from materialize.population import Population
+from materialize.production import BuildReport
 from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import SPLITS

@@ -1,5 +1,6 @@
 """check, preview and transforms: what can be seen before anything is built."""
 
+import json
 from dataclasses import MISSING, asdict, fields, replace
 from importlib import resources
 from pathlib import Path
@@ -192,10 +193,10 @@ def transforms(name: str | None, as_json: bool) -> None:
             "presets": {key: list(pipeline.step_keys) for key, pipeline in presets.items()},
         })  # fmt: skip
     else:
-        table("Transforms", ((key, _arguments(kind), kind.summary)
-                             for key, kind in REGISTRY.items()))  # fmt: skip
-        table("Presets", ((key, "", ", ".join(step.name for step in pipeline.steps))
-                          for key, pipeline in presets.items()))  # fmt: skip
+        listed = ((key, _arguments(kind), kind.summary) for key, kind in REGISTRY.items())
+        table("Transforms", listed, are_numbers=False)
+        steps = {key: ", ".join(step.name for step in p.steps) for key, p in presets.items()}
+        table("Presets", ((key, names, "") for key, names in steps.items()), are_numbers=False)
 
 
 def _shown(name: str) -> str:
@@ -218,9 +219,13 @@ def _shown(name: str) -> str:
 def _arguments(kind: "type[Transform]") -> str:
     """A transform's options with their defaults, as its file has them."""
     facts = _transform_facts(kind)["options"]
-    return ", ".join(
-        name if value is None else f"{name} = {value}" for name, value in facts.items()
-    )
+    return ", ".join(k if v is None else f"{k} = {_in_toml(v)}" for k, v in facts.items())
+
+
+def _in_toml(value: object) -> str:
+    """A default as TOML writes it; JSON is the same for what defaults are."""
+    rounded = round(value, 4) if isinstance(value, float) else value
+    return json.dumps(rounded, ensure_ascii=False)
 
 
 def _transform_facts(kind: "type[Transform]") -> dict[str, Any]:

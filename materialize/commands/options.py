@@ -23,10 +23,11 @@ def _option(name: str, help_text: str, **settings: Any) -> _Decorator[Any]:
     """A click option for a field of `Job`, whose default stands in the help and nowhere else."""
     default = _DEFAULTS[name]
     is_flag = isinstance(default, bool) or settings.pop("is_flag", False)
+    # A flag that a job file sets must be possible to take back.
+    flag = f"--{key_of(name)}/--no-{key_of(name)}" if is_flag else f"--{key_of(name)}"
     if default is not None and default is not False and default != ():
         shown = f"{default:g}" if isinstance(default, float) else default
         help_text = f"{help_text}  [default: {shown}]"
-    flag = f"--{key_of(name)}"
     return click.option(flag, name, default=None, is_flag=is_flag, help=help_text, **settings)
 
 
@@ -135,7 +136,7 @@ class SectionedCommand(click.Command):
         grouped |= {headline: [] for headline in SECTIONS}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 grouped[headline_by_name.get(parameter.name or "", "Options")].append(record)
         for headline, records in grouped.items():
             if records:

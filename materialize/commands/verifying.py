@@ -27,7 +27,7 @@ _LOST_SHOWN = 20
 @click.option("--depth", default=None, metavar="DEPTH",
               help="structure, hashes (every byte; the default) or pixels.")  # fmt: skip
 @click.option("--deep", is_flag=True,
-              help="Make every pixel again from the source: the same as --depth pixels.")  # fmt: skip
+              help="Make every pixel again from its source, as --depth pixels does.")  # fmt: skip
 @click.option("--rows", type=int, metavar="N", help="With pixels: make only so many rows again.")
 @job_options("Images", "Work")
 @JSON

@@ -16,7 +16,15 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from tests.golden.pipelines_cases import synthetic
 
-__all__ = ["BORDERS", "SIZES", "ImageDataGenerator", "drawn", "keras_result", "near_jump", "synthetic"]
+__all__ = [
+    "BORDERS",
+    "SIZES",
+    "ImageDataGenerator",
+    "drawn",
+    "keras_result",
+    "near_jump",
+    "synthetic",
+]
 
 JUMP_PX = 2.0**-20
 BORDERS = ("nearest", "constant", "reflect", "wrap")

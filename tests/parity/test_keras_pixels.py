@@ -207,3 +207,20 @@ def test_images_of_another_dtype_are_refused():
     """Only uint8 and float32 are images."""
     with pytest.raises(ImageContractError, match="float64"):
         apply_transform(np.zeros((1, 4, 4, 1)), [{}])
+
+
+@pytest.mark.parametrize("fill_mode", BORDERS)
+def test_large_images_keep_the_precision(fill_mode):
+    """Coordinates are stepped across 900 columns without drifting."""
+    rng = np.random.default_rng(9)
+    images = synthetic(4, 640, 900, 3)
+    parameters = [drawn(rng, 640, 900) for _ in images]
+    jumps = np.stack([near_jump(p, 640, 900, fill_mode, 1) for p in parameters])
+    for given in parameters:
+        given.pop("channel_shift_intensity", None)
+    theirs = keras_result(images, parameters, fill_mode, 80.0, 1)
+    ours = apply_transform(images, parameters, fill_mode=fill_mode, cval=80.0)
+    assert np.abs(ours - np.rint(theirs))[~jumps].max() <= 1
+    ours = apply_transform(images.astype(np.float32), parameters, fill_mode=fill_mode, cval=80.0)
+    assert np.abs(ours - theirs)[~jumps].max() <= 255e-4
+    assert jumps.mean() <= MAX_LEFT_OUT[fill_mode]

@@ -1,0 +1,149 @@
+"""A new transform, error or compiled module joins everything that its kind has."""
+
+import ast
+import importlib
+import inspect
+import json
+import pickle
+
+import pytest
+
+from materialize import errors as materialize_errors
+from pipelines import compiled, diagnosis
+from pipelines import errors as pipelines_errors
+from pipelines.errors import FactualError
+from pipelines.serialization import TRANSFORM_MODULES
+from pipelines.transform import REGISTRY, Photometric, Transform
+from tests.architecture.packages import ROOT, modules, tree
+from tests.golden.pipelines_cases import EXAMPLES
+from tests.property.test_pipelines_properties import STEPS
+
+GOLDEN = ROOT / "tests" / "golden"
+ERRORS = [
+    kind
+    for module in (pipelines_errors, materialize_errors)
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if issubclass(kind, FactualError) and kind.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_transform_has_its_tests(name):
+    """An example, golden draws and pixels, a property strategy, a diagnosis."""
+    advice = f"{name}: give it an entry in"
+    assert name in EXAMPLES, f"{advice} tests/golden/pipelines_cases.py"
+    assert EXAMPLES[name].name == name
+    for file, path in (("draws", ["draws"]), ("pixels", ["pixels", "transforms"])):
+        known = json.loads((GOLDEN / f"pipelines_{file}.json").read_text("utf-8"))
+        for key in path:
+            known = known[key]
+        assert name in known, f"{advice} pipelines_{file}.json with pipelines_regenerate.py"
+    assert name in STEPS, f"{advice} STEPS of tests/property/test_pipelines_properties.py"
+    kinds = tuple(kind for kind, _ in diagnosis._CHECKS)
+    assert any(isinstance(EXAMPLES[name], kind) for kind in kinds), f"{advice} pipelines/diagnosis"
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_transform_is_compared_with_something_else(name):
+    """With Keras, Pillow, NumPy or exact arithmetic, in a unit or parity test."""
+    folders = [ROOT / "tests" / "unit", ROOT / "tests" / "parity"]
+    texts = [path.read_text("utf-8") for folder in folders
+             for path in folder.glob("test_*.py")]  # fmt: skip
+    texts.append((ROOT / "pipelines" / "keras_parameters.py").read_text("utf-8"))
+    assert any(f"{REGISTRY[name].__name__}(" in text for text in texts)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_transform_says_what_it_is(name):
+    """Name, one-line summary and docstring; parameters documented under the field."""
+    kind = REGISTRY[name]
+    assert kind.name == name
+    assert kind.summary
+    assert kind.summary[0].islower()
+    assert not kind.summary.endswith(".")
+    assert kind.__doc__
+    assert kind.num_words >= 0
+
+
+def test_the_registry_holds_every_transform():
+    """A public transform that forgot `register` cannot be named in a file."""
+    for module in TRANSFORM_MODULES:
+        for label, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, Transform) and kind.__module__ == module.__name__:
+                registered = kind in REGISTRY.values()
+                assert registered != label.startswith("_"), label
+    assert all(issubclass(kind, Transform) for kind in REGISTRY.values())
+    assert any(issubclass(kind, Photometric) for kind in REGISTRY.values())
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_survives_pickling_with_its_facts(kind):
+    """Workers send their errors across processes."""
+    facts = {"path": "a/b", "expected": (1, 2), "found": None}
+    error = kind("what failed, where; what to do", facts)
+    error.add_note("shard 3")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert str(again) == str(error) == "what failed, where; what to do"
+    assert again.facts == facts
+    assert (again.path, again.expected, again.found) == ("a/b", (1, 2), None)
+    assert again.__notes__ == ["shard 3"]
+    assert not hasattr(again, "nothing")
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_is_in_its_modules_tree(kind):
+    """The docstring draws them all."""
+    assert kind.__doc__
+    assert kind.__name__ in (inspect.getmodule(kind).__doc__ or "")
+
+
+@pytest.mark.parametrize("module", [
+    name for name in sorted(modules())
+    if any(isinstance(node, ast.Assign) and any(getattr(t, "id", "") == "__all__"
+           for t in node.targets) for node in tree(name).body)
+])  # fmt: skip
+def test_what_is_exported_is_there(module):
+    """`__all__` names what exists, once, and nothing private."""
+    loaded = importlib.import_module(module)
+    assert len(set(loaded.__all__)) == len(loaded.__all__)
+    assert [name for name in loaded.__all__ if not hasattr(loaded, name)] == []
+    assert [name for name in loaded.__all__ if name.startswith("_") and name[1] != "_"] == []
+
+
+def test_pipelines_exports_all_it_imports():
+    """The package's front is what its `__init__` imports."""
+    imported = {
+        alias.asname or alias.name
+        for node in tree("pipelines").body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == set(importlib.import_module("pipelines").__all__)
+
+
+def test_the_cache_stamp_covers_every_compiled_module():
+    """Machine code from a file that the stamp does not cover would go on running after an edit."""
+    found = {"compiled"}
+    for name in modules():
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.FunctionDef) and any(
+                getattr(decorator, "id", "") in ("compiled", "intrinsic")
+                for decorator in node.decorator_list
+            ):
+                found.add(name.removeprefix("pipelines."))
+    assert found == set(compiled.MODULES)
+
+
+def test_numba_is_imported_in_one_place():
+    """Everything else goes through `pipelines.compiled`; the vector loops need its types."""
+    allowed = {"pipelines.compiled", "pipelines.vectors", "materialize.environment"}
+    users = {
+        name
+        for name in modules()
+        for node in ast.walk(tree(name))
+        if (isinstance(node, ast.Import | ast.ImportFrom)
+        and any(alias.name.split(".")[0] == "numba" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "numba")
+    }  # fmt: skip
+    assert users <= allowed

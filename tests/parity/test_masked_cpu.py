@@ -1,0 +1,99 @@
+"""A processor without the instructions of this one gives the same bytes.
+
+Feature switches reach numba and NumPy; what libjpeg, zlib and zstd choose by themselves only an
+emulated processor changes. Emulating takes `qemu-x86_64-static` (Debian: qemu-user-static) and, as
+everything is compiled anew in emulation, most of a minute the first time. Nehalem is tried by
+default, all models with ``MATERIALIZE_EMULATE=all``.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from materialize.subprocesses import masked_features
+from tests.jobs import contents
+
+BUILD = """
+import sys
+from materialize.builder import build_dataset
+from materialize.planning import Recipe
+
+source, out, pipeline, codec = sys.argv[1:]
+recipe = Recipe(copies=2, shard_bytes=4096, codec=codec, parameters="full", originals=True)
+build_dataset(source, out, pipeline, recipe)
+"""
+
+EMULATOR = shutil.which("qemu-x86_64-static")
+MODELS = {
+    # The last Intel before AVX: what every x86-64 wheel of NumPy still runs on.
+    "Nehalem": {},
+    # NumPy's vectorised sort crashes in the emulation of AVX2, so NumPy is told to leave it.
+    "Haswell": {"NPY_DISABLE_CPU_FEATURES": "X86_V3"},
+    "EPYC": {"NPY_DISABLE_CPU_FEATURES": "X86_V3"},
+}
+# OpenBLAS asks the emulated processor for something it lacks; nothing here multiplies matrices.
+EMULATED = {"OPENBLAS_CORETYPE": "Nehalem", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def jpegs(tmp_path_factory):
+    """Twelve smooth pictures in two classes, as JPEG and PNG."""
+    root = tmp_path_factory.mktemp("jpegs")
+    y, x = np.mgrid[:40, :48]
+    for number in range(12):
+        planes = [np.sin((x * (c + 1) + y * number) / 9) * 99 + 128 for c in range(3)]
+        kind = ("jpg", "png")[number % 3 == 2]
+        path = root / "ab"[number % 2] / f"{number:02d}.{kind}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.stack(planes, axis=-1).astype(np.uint8)).save(path)
+    return root
+
+
+def build(out, source, codec, *, command=(), variables=()):
+    """The dataset built by a process of its own under these variables."""
+    environment = {**os.environ, **dict(variables), "PYTHONPATH": os.pathsep.join(sys.path)}
+    arguments = ["-c", BUILD, str(source), str(out), "photos224", codec]
+    if command:  # the emulator follows no link of a virtual environment
+        python = os.path.realpath(sys.executable)
+    else:
+        python = sys.executable
+    done = subprocess.run(
+        [*command, python, *arguments], env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return contents(out)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory, jpegs):
+    """By codec, what this processor gives."""
+    place = tmp_path_factory.mktemp("expected")
+    return {codec: build(place / codec, jpegs, codec) for codec in ("raw", "bitshuffle-zstd")}
+
+
+def test_feature_switches_change_no_byte(tmp_path, jpegs, expected):
+    variables = masked_features(tmp_path / "compiled")
+    for codec, bytes_here in expected.items():
+        assert build(tmp_path / codec, jpegs, codec, variables=variables) == bytes_here
+
+
+@pytest.mark.skipif(EMULATOR is None, reason="needs qemu-x86_64-static (qemu-user-static)")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates other x86-64 processors")
+@pytest.mark.parametrize("model", MODELS)
+def test_an_emulated_processor_changes_no_byte(tmp_path, jpegs, expected, model, request):
+    if model != "Nehalem" and os.environ.get("MATERIALIZE_EMULATE") != "all":
+        pytest.skip("takes most of a minute each: set MATERIALIZE_EMULATE=all")
+    # Machine code for a model is kept between test runs: compiling is nearly all of the time.
+    compiled = request.config.cache.mkdir(f"compiled-{model}")
+    variables = {**EMULATED, **MODELS[model], "NUMBA_CACHE_DIR": str(compiled)}
+    command = (EMULATOR, "-cpu", model)
+    found = build(
+        tmp_path / "out", jpegs, "bitshuffle-zstd", command=command, variables=variables
+    )
+    assert found == expected["bitshuffle-zstd"]

@@ -1,0 +1,120 @@
+"""The command line as a process: signals, exit codes, streams, and how soon help is there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from materialize.exit_codes import ExitCode
+from materialize.manifest import load_latest
+
+COMMAND = [sys.executable, "-m", "materialize"]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Images whose build takes a few seconds, in many shards."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "photos.npz", x_train=rng.integers(0, 256, (600, 64, 64, 3), np.uint8))
+    return tmp_path / "photos.npz"
+
+
+def arguments(source, out, copies=20):
+    return [
+        *COMMAND, "build", "--source", source, "--pipeline", "cifar10", "--copies", str(copies),
+        "--workers", "2", "--shard-mb", "1", "--output", out,
+    ]  # fmt: skip
+
+
+def started(source, out):
+    """A build in a session of its own that has written some shards."""
+    process = subprocess.Popen(
+        arguments(source, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("receipts/*.json"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+def living(group):
+    """Processes of a group that are not just waiting to be reaped."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    fields = [line.split(maxsplit=2) for line in listed]
+    return [f[2] for f in fields if f[0] == str(group) and not f[1].startswith("Z")]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "name"),
+    [
+        (signal.SIGTERM, ExitCode.TERMINATED, "SIGTERM"),
+        (signal.SIGINT, ExitCode.INTERRUPTED, "Ctrl-C"),
+    ],
+)
+def test_a_signal_ends_the_workers_keeps_the_shards_and_leaves_no_temporary(
+    source, tmp_path, number, code, name
+):
+    out = tmp_path / "out"
+    process = started(source, out)
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert name in said
+    assert "Traceback" not in said
+    deadline = time.monotonic() + 5
+    while (alive := living(process.pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive == []
+    assert list(out.rglob(".tmp-*")) == []
+    assert len(list(out.glob("receipts/*.json"))) >= 3
+    assert not list(out.glob("manifest-*"))
+
+
+def test_a_terminated_build_goes_on_to_the_same_bytes(source, tmp_path):
+    process = started(source, tmp_path / "out")
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    for out in ("out", "whole"):
+        subprocess.run(arguments(source, tmp_path / out), check=True, capture_output=True)
+    digests = {load_latest(tmp_path / out).digest() for out in ("out", "whole")}
+    assert len(digests) == 1
+
+
+def test_without_a_terminal_progress_is_json_lines_and_results_are_apart(source, tmp_path):
+    done = subprocess.run(
+        [*arguments(source, tmp_path / "out", copies=2), "--json"], capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[-1]["stage"] == "build"
+    assert lines[-1]["done"] == lines[-1]["total"] == 1200
+    assert json.loads(done.stdout)["num_images_written"] == 1200
+
+
+def test_an_error_is_one_line_without_a_traceback(tmp_path):
+    done = subprocess.run(
+        [*COMMAND, "verify", tmp_path / "absent"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == ExitCode.FAILED
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_help_is_there_at_once():
+    """Half a second more and nobody asks for help; numba and h5py alone take that."""
+    took = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        subprocess.run([*COMMAND, "build", "--help"], check=True, capture_output=True)
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.3

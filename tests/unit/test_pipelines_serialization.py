@@ -1,0 +1,86 @@
+"""Pipelines as files: what is read, what is refused, what the fingerprint names."""
+
+import pytest
+
+from pipelines import fingerprint, from_dict, load, preset_names, to_dict
+from pipelines.errors import ParameterError, PipelineFileError
+from pipelines.geometric import Rotation, Zoom
+from pipelines.pipeline import Pipeline
+from tests.golden.pipelines_cases import EXAMPLES
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_every_transform_comes_back_from_plain_data(name):
+    """With its options, equal in value and fingerprint."""
+    pipeline = Pipeline(steps=(EXAMPLES[name],), border="constant", fill=(3.0,))
+    again = from_dict(to_dict(pipeline))
+    assert again == pipeline
+    assert fingerprint(again) == fingerprint(pipeline)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_comes_back(name):
+    """By its bare name."""
+    pipeline = load(name)
+    assert pipeline.steps
+    assert fingerprint(from_dict(to_dict(pipeline))) == fingerprint(pipeline)
+
+
+def test_a_file_gives_the_pipeline_its_name(tmp_path):
+    """TOML, numbers and lists as people write them."""
+    path = tmp_path / "gentle.toml"
+    path.write_text('border = "wrap"\n[[step]]\ntransform = "zoom"\nby = [0.9, 1]\n', "utf-8")
+    pipeline = load(path)
+    assert pipeline == Pipeline(steps=(Zoom(by=(0.9, 1)),), border="wrap", name="gentle")
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ({"bordr": "wrap"}, "did you mean 'border'"),
+        ({"border": "mirror"}, "border"),
+        ({"interpolation": "cubic"}, "interpolation"),
+        ({"step": [{"transform": "rotatoin"}]}, "did you mean 'rotation'"),
+        ({"step": [{"transform": "rotation"}]}, "max_deg"),
+        ({"step": [{"transform": "rotation", "max_dg": 3}]}, "did you mean 'max_deg'"),
+        ({"step": {"transform": "rotation"}}, r"\[\[step\]\]"),
+        ({"fill": "white"}, "fill"),
+        ({"fill": 300}, "fill"),
+    ],
+)
+def test_what_is_not_a_pipeline_is_refused(data, named):
+    """Naming the key and, where one is near, the one that was meant."""
+    with pytest.raises(PipelineFileError, match=named):
+        from_dict(data)
+
+
+def test_a_parameter_outside_its_interval_is_refused():
+    """Also when it comes from a file."""
+    with pytest.raises(ParameterError, match="max_deg"):
+        from_dict({"step": [{"transform": "rotation", "max_deg": 400}]})
+
+
+def test_a_missing_file_names_the_nearest_preset(tmp_path):
+    """A slip of the finger is the usual reason."""
+    with pytest.raises(PipelineFileError, match="did you mean 'cifar10'"):
+        load("cifar-10")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("border = \n", "utf-8")
+    with pytest.raises(PipelineFileError, match=r"broken\.toml"):
+        load(broken)
+
+
+def test_the_fingerprint_names_what_is_done_not_what_it_is_called():
+    """The name does not count, any option and the order do."""
+    rotation, zoom = Rotation(max_deg=3), Zoom(by=0.1)
+    one = fingerprint(Pipeline(steps=(rotation, zoom)))
+    assert fingerprint(Pipeline(steps=(rotation, zoom), name="other")) == one
+    others = [
+        Pipeline(steps=(zoom, rotation)),
+        Pipeline(steps=(rotation, zoom), border="wrap"),
+        Pipeline(steps=(rotation, zoom), fill=(1.0,)),
+        Pipeline(steps=(rotation, zoom), interpolation="nearest"),
+        Pipeline(steps=(Rotation(max_deg=4), zoom)),
+        Pipeline(steps=(Rotation(max_deg=3, id="r"), zoom)),
+    ]
+    assert len({one, *map(fingerprint, others)}) == 1 + len(others)

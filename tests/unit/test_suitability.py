@@ -1,0 +1,125 @@
+"""What `check` says: everything at once, errors first, and nothing raised."""
+
+import numpy as np
+import pytest
+
+from materialize import suitability
+from materialize.planning import Recipe
+from materialize.population import ScanOptions, scan
+from materialize.production import BuildOptions
+from materialize.sources import open_source
+from materialize.suitability import Intention, check_suitability
+from pipelines import load
+
+LENIENT = ScanOptions(allow_split_leaks=True)
+
+
+def images(count, size=8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def report_on(source, options=None, **intention):
+    population = scan(open_source(source), LENIENT)
+    return check_suitability(population, Intention(**intention), options or BuildOptions())
+
+
+def severities(report):
+    return {(finding.severity, finding.where) for finding in report.findings}
+
+
+def test_good_images_and_a_fitting_pipeline_leave_nothing_to_say():
+    labels = np.array(["cat", "dog"])[np.arange(20) % 2]
+    report = report_on((images(20), labels), pipeline=load("cifar10"))
+    assert report.findings == ()
+    assert not report.has_errors
+
+
+def test_contradictory_labels_are_an_error_unless_accepted():
+    twice = np.concatenate([images(4), images(1)])
+    source = (twice, np.array([0, 1, 0, 1, 1]))
+    assert ("error", "labels") in severities(report_on(source))
+    accepted = report_on(source, allow_label_conflicts=True)
+    assert ("warning", "labels") in severities(accepted)
+    assert not accepted.has_errors
+
+
+def test_exact_duplicates_are_a_warning():
+    report = report_on((np.concatenate([images(4), images(1)]), np.array([0, 1, 0, 1, 0])))
+    assert [f.message for f in report.findings] == ["1 images are exact duplicates of others"]
+
+
+def test_an_image_in_two_splits_is_an_error_unless_accepted():
+    source = {"train": images(4), "test": images(1)}
+    assert ("error", "splits") in severities(report_on(source))
+    lenient = BuildOptions(scan=LENIENT)
+    assert ("warning", "splits") in severities(report_on(source, lenient))
+
+
+def test_nothing_to_train_on_is_an_error():
+    assert ("error", "splits") in severities(report_on({"test": images(4)}))
+
+
+def test_bad_images_are_an_error_beyond_the_limit_and_a_warning_below_it():
+    pixels = images(4).astype(np.float32)
+    pixels[1, 0, 0, 0] = np.nan
+    strict = report_on(pixels)
+    assert ("error", "images") in severities(strict)
+    assert "row:1 (not-finite)" in strict.findings[0].message
+    lenient = report_on(pixels, BuildOptions(max_bad=0.5))
+    assert ("warning", "images") in severities(lenient)
+
+
+def test_classes_without_training_images_are_named():
+    source = {"train": (images(2), np.array([0, 0])), "test": (images(2, seed=1), np.array([0, 1]))}
+    messages = [finding.message for finding in report_on(source).findings]
+    assert messages == ["1 classes have no training image: 1"]
+
+
+def test_the_pipeline_is_held_against_the_images():
+    digits = np.random.default_rng(0).integers(0, 256, (20, 8, 8), np.uint8)
+    report = report_on((digits, np.arange(20) % 10), pipeline=load("cifar10"))
+    assert any("mirrored" in finding.message for finding in report.findings)
+
+
+def test_errors_come_first():
+    source = (np.concatenate([images(4), images(1)]), np.array([0, 1, 0, 1, 1]))
+    ranks = [suitability.SEVERITIES.index(f.severity) for f in report_on(source).findings]
+    assert ranks == sorted(ranks)
+    assert len(ranks) > 1
+
+
+def test_the_extent_is_what_a_build_writes():
+    extent = report_on(
+        (images(20), np.arange(20) % 2), pipeline=load("cifar10"), recipe=Recipe(copies=3)
+    ).extent
+    assert extent.image_shape == (8, 8, 3)
+    assert (extent.num_images, extent.num_shards) == (60, 3)
+    assert extent.num_bytes >= 60 * 8 * 8 * 3
+
+
+def test_a_full_disk_is_an_error(tmp_path, monkeypatch):
+    usage = type("usage", (), {"free": 10})
+    monkeypatch.setattr(suitability.shutil, "disk_usage", lambda _: usage)
+    report = report_on(
+        images(20), pipeline=load("cifar10"), recipe=Recipe(copies=3), output=tmp_path / "a" / "b"
+    )
+    assert ("error", "disk") in severities(report)
+
+
+def test_images_that_end_with_several_sizes_are_an_error_and_have_no_extent(real_data):
+    source = real_data / "imagenet_1000_samples"
+    report = report_on(source, pipeline=load("cifar10"), recipe=Recipe(copies=3))
+    assert report.has_errors
+    assert report.extent is None
+
+
+def test_flowers_hold_four_pictures_under_two_labels(real_data):
+    report = report_on(real_data / "flowers128")
+    conflicts = [f for f in report.findings if f.where == "labels"]
+    assert [f.severity for f in conflicts] == ["error"]
+    assert conflicts[0].message.startswith("4 images are there under different labels")
+
+
+@pytest.mark.parametrize("severity", suitability.SEVERITIES)
+def test_findings_are_counted_by_severity(severity):
+    assert report_on(images(4)).count(severity) == 0
