@@ -27,6 +27,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     codec: str = "raw",
     originals: bool = False,
     parameters: str = "draws",
+    value_range: tuple[float, float] | None = None,
     workers: int = 1,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
@@ -43,6 +44,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         codec: ``raw``, ``bitshuffle-zstd``, ``zstd`` or ``gzip``.
         originals: also store the untouched images, of every split.
         parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
+        value_range: for float32 images, the values that mean black and white.
         workers: processes that write shards at once; never changes a byte.
         options: everything else that decides time and not bytes; its crew, if it names one, is
             taken instead of ``workers``.
@@ -56,8 +58,9 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         MaterializeError: whatever else prevents the dataset; nothing half-written stays.
     """
     recipe = Recipe(
-        copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters
-    )
+        copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters,
+        value_range=value_range,
+    )  # fmt: skip
     options = options or BuildOptions()
     if options.crew == Crew():
         options = replace(options, crew=Crew(workers))

@@ -124,7 +124,22 @@ def recipe_of(job: Job) -> Recipe:
         shard_bytes=round(job.shard_mb * 2**20),
         originals=job.originals,
         parameters=job.parameters,
+        value_range=_value_range(job),
     )
+
+
+def _value_range(job: Job) -> tuple[float, float] | None:
+    """``0,1`` as two numbers."""
+    if job.value_range is None:
+        return None
+    try:
+        black, white = map(float, job.value_range.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"value-range: expected BLACK,WHITE such as 0,1, got {job.value_range!r}",
+            {"name": "value-range", "expected": "BLACK,WHITE", "found": job.value_range},
+        ) from error
+    return black, white
 
 
 def scan_options_of(job: Job) -> ScanOptions:

@@ -207,8 +207,8 @@ def _scanned(
 def _check_dtype(found: Population, first: Population) -> None:
     if found.dtype != first.dtype:
         raise ConfigError(
-            f"the source: expected {first.dtype} images as the dataset has them, got {found.dtype}; "
-            "convert them, or build another dataset",
+            f"the source: expected {first.dtype} images as the dataset has them, got "
+            f"{found.dtype}; convert them, or build another dataset",
             {"name": "dtype", "expected": first.dtype, "found": found.dtype},
         )
 

@@ -66,6 +66,7 @@ class Job:
     resize: str | None = None
     copies: int | None = None
     seed: int = 0
+    value_range: str | None = None
     originals: bool = False
 
     output: str | None = None

@@ -13,10 +13,14 @@ import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from materialize.atomic import sweep_temporaries
 from materialize.errors import BuildFailedError, MaterializeError
 from materialize.job import Done, Workshop, run_task
+from materialize.manifest import SHARDS_DIRECTORY
+from materialize.orphans import end_with_parent
 from materialize.planning import Task, rows_of
 from materialize.population import Population
+from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.scan_workers import ScanTask, killer_named
 
 BACKENDS = ("loky", "threading", "sequential")
@@ -64,7 +68,7 @@ def execute(
         BuildFailedError: tasks failed; all their errors are in its ``errors``.
         RecordReadError: a source kills the process that decodes it.
     """
-    left = {number: task for number, task in enumerate(tasks)}
+    left = dict(enumerate(tasks))
     shards: list[Done] = []
     errors: list[Exception] = []
     for attempt in range(1, _ATTEMPTS + 1):
@@ -77,9 +81,18 @@ def execute(
         except BrokenProcessPool as error:
             if attempt == _ATTEMPTS:
                 raise _killer(workshop, left.values(), population_of) from error
+        finally:
+            if attempt > 1:
+                _sweep(workshop)
     if errors:
         raise _failure(errors)
     return shards
+
+
+def _sweep(workshop: Workshop) -> None:
+    """Removes what killed workers were just writing; they are reaped by the time a pool is anew."""
+    for name in (SHARDS_DIRECTORY, RECEIPTS_DIRECTORY):
+        sweep_temporaries(workshop.directory / name)
 
 
 def _outcomes(
@@ -114,9 +127,8 @@ def _compile_kernels(workshop: Workshop, population: Population) -> None:
     )  # fmt: skip
 
 
-def _attempt(
-    number: int, workshop: Workshop, task: Task, rows: Population
-) -> tuple[int, _Outcome]:
+def _attempt(number: int, workshop: Workshop, task: Task, rows: Population) -> tuple[int, _Outcome]:
+    end_with_parent()
     shards: list[Done] = []
     try:
         shards.extend(run_task(workshop, task, rows))

@@ -176,9 +176,7 @@ def columns_beside(
     return {"parameters": parameter_table(pipeline, words, prepared_canvas(pipeline, rows))}
 
 
-def render(
-    workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: OpenShard
-) -> None:
+def render(workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: OpenShard) -> None:
     """Renders one copy of every image into a shard, batch by batch.
 
     Args:

@@ -8,6 +8,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from materialize.errors import MaterializeError
 from materialize.executor import Crew
+from materialize.orphans import end_with_parent
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -35,7 +36,7 @@ def unordered(
     return_as = "generator_unordered" if crew.backend in _STREAMING_BACKENDS else "list"
     pool = Parallel(n_jobs=crew.workers, backend=crew.backend, return_as=return_as)
     try:
-        yield from pool(delayed(function)(item) for item in items)
+        yield from pool(delayed(_called)(function, item) for item in items)
     except BrokenProcessPool as error:
         raise MaterializeError(
             f"one of {crew.workers} worker processes was killed, by the system for want of memory "
@@ -43,3 +44,8 @@ def unordered(
             "with one to see which image it is",
             {"workers": crew.workers},
         ) from error
+
+
+def _called(function: Callable[[_Item], _Result], item: _Item) -> _Result:
+    end_with_parent()
+    return function(item)

@@ -71,11 +71,15 @@ class Recipe:
                 f"parameters: expected one of {list(PARAMETER_MODES)}, got {self.parameters!r}",
                 {"name": "parameters", "expected": PARAMETER_MODES, "found": self.parameters},
             )
-        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-            raise ConfigError(
-                f"value_range: expected black below white, got {self.value_range}",
-                {"name": "value_range", "found": self.value_range},
-            )
+        if self.value_range is not None:
+            black, white = map(float, self.value_range)
+            if not black < white:
+                raise ConfigError(
+                    f"value_range: expected black below white, got {self.value_range}",
+                    {"name": "value_range", "found": self.value_range},
+                )
+            # Plans are compared byte for byte, where 0 and 0.0 differ.
+            object.__setattr__(self, "value_range", (black, white))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +127,11 @@ def _size_problem(population: Population, why: str) -> tuple[str, dict[str, Any]
         f"{population.locators[row]} is {population.heights[row]}×{population.widths[row]}"
         for row in (0, *differ.tolist())
     ]
-    return (
+    message = (
         f"expected images of one size, got {'; '.join(offenders)} …, and {why}; add "
-        "--resize HEIGHTxWIDTH, or begin the pipeline with a resize step",
-        {"expected": first, "found": offenders},
+        "--resize HEIGHTxWIDTH, or begin the pipeline with a resize step"
     )
+    return message, {"expected": first, "found": offenders}
 
 
 def check_values(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
@@ -139,8 +143,8 @@ def check_values(pipeline: Pipeline, recipe: Recipe, population: Population) -> 
     toning = [s.name for s in pipeline.moving_steps if isinstance(s, Photometric)]
     if population.dtype == "float32" and toning and recipe.value_range is None:
         raise ConfigError(
-            f"value_range: expected the values that mean black and white, since {toning[0]} changes "
-            "the values of float32 images, got none; give --value-range 0,1 or what applies",
+            f"value_range: expected the values that mean black and white, since {toning[0]} "
+            "changes the values of float32 images, got none; give --value-range 0,1 or another",
             {"name": "value_range", "expected": "black, white", "found": None},
         )
 
@@ -189,7 +193,8 @@ def tasks(
             continue
         shapes = [original_shape(pipeline, population)] if originals else []
         shapes += [image_shape(pipeline, population)] if len(wanted) else []
-        row_bytes = max(int(np.prod(shape)) for shape in shapes) * np.dtype(population.dtype).itemsize
+        value_bytes = np.dtype(population.dtype).itemsize
+        row_bytes = max(int(np.prod(shape)) for shape in shapes) * value_bytes
         runs = -(-len(rows) // max(recipe.shard_bytes // row_bytes, 1))
         at_once = -(-len(rows) // runs)  # runs of one length, so that tasks take equally long
         for run, first in enumerate(range(rows.start, rows.stop, at_once)):
@@ -325,4 +330,3 @@ def _require_int(name: str, value: object, low: int, high: int) -> None:
             f"{name}: expected a whole number in [{low}, {high}], got {value!r}",
             {"name": name, "expected": [low, high], "found": value},
         )
-

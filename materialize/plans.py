@@ -74,9 +74,7 @@ def first_plan(pipeline: Pipeline, recipe: Recipe, population: Population) -> Pl
     )
 
 
-def next_plan(
-    previous: Plan, manifest: Manifest, copies: int, added: Population | None
-) -> Plan:
+def next_plan(previous: Plan, manifest: Manifest, copies: int, added: Population | None) -> Plan:
     """The plan that takes a dataset to more copies, and to one more generation if any was added."""
     populations = previous.populations
     if added is not None:

@@ -86,9 +86,7 @@ class Production:
     standing: tuple[ShardEntry, ...]
     """Shards of the manifest before."""
 
-    def run(
-        self, options: BuildOptions, started: float, progress: Progress | None
-    ) -> BuildReport:
+    def run(self, options: BuildOptions, started: float, progress: Progress | None) -> BuildReport:
         """Writes what is missing and, unless this is a part, publishes.
 
         Args:
@@ -138,9 +136,7 @@ def part_of(work: Sequence[planning.Task], part: tuple[int, int] | None) -> list
     return list(work)[number - 1 :: count]
 
 
-def publish_manifest(
-    directory: Path, plan: Plan, entries: Sequence[ShardEntry]
-) -> Manifest:
+def publish_manifest(directory: Path, plan: Plan, entries: Sequence[ShardEntry]) -> Manifest:
     """Makes the dataset complete.
 
     Raises:

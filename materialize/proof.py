@@ -242,7 +242,10 @@ class _Proof:
             drawn = self.pipeline.parameters(words, canvas)
             programs = self.pipeline.lower(drawn, canvas, images.channels)
             out = np.empty((count, *entry.spec.image_shape), dtype=entry.spec.images.dtype)
-            engine.run(programs, images, self.pipeline, out, plain=True)
+            engine.run(
+                programs, images, self.pipeline, out, plain=True,
+                value_range=self.recipe.value_range,
+            )  # fmt: skip
             plain.update(out.tobytes())
             with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
                 stored.update(reader.rows(0, count).tobytes())

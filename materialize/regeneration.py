@@ -56,6 +56,8 @@ class Regenerator:
     source: Source
     pipeline: Pipeline
     seed: int
+    value_range: tuple[float, float] | None = None
+    """For float32 images, the values that mean black and white."""
 
     def prepare(self, run: Population, rows: NDArray[np.int64]) -> Prepared:
         """Reads and decodes the sources of some rows.
@@ -93,7 +95,7 @@ class Regenerator:
             for place in range(len(rows)):
                 out[place] = images.image(place)
         else:
-            self.pipeline.augment(images, words, out)
+            self.pipeline.augment(images, words, out, value_range=self.value_range)
         return out
 
     def differing(

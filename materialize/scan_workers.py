@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from materialize.errors import RecordReadError, SourceError
+from materialize.orphans import end_with_parent
 from materialize.scan_rows import ScannedRows, scan_rows
 from materialize.sources.base import Source
 
@@ -33,6 +34,7 @@ class ScanTask:
 
     def run(self, indices: Sequence[int]) -> ScannedRows:
         """Scan these records."""
+        end_with_parent()
         return scan_rows(self.source, indices, self.class_names, header_only=self.header_only)
 
 

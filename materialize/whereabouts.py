@@ -1,4 +1,4 @@
-"""Where a dataset's source was last seen: a convenience beside the dataset, outside every digest."""
+"""Where a dataset's source was last seen: a convenience outside every digest."""
 
 import json
 from pathlib import Path

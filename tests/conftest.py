@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a failure seen once can be seen again.
+settings.register_profile("project", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("project")
 
 _DATA = Path(os.environ.get("MATERIALIZE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

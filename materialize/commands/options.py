@@ -72,6 +72,8 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
                 ":stretch).", metavar="HxW[:FIT]"),
         _option("copies", "Augmented copies of each training image.", type=int, metavar="N"),
         _option("seed", "Which draws.", type=int, metavar="N"),
+        _option("value_range", "What black and white are in float images, such as 0,1.",
+                metavar="BLACK,WHITE"),
         _option("originals", "Also store the untouched images, of every split."),
     ),
     "Output": (

@@ -8,6 +8,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 
 import pytest
 
@@ -26,7 +27,7 @@ PIPELINES = (
 )
 MATERIALIZE = (
     # what everything stands on
-    "errors canonical environment system_calls captions sheet program_words console",
+    "errors canonical environment system_calls orphans captions sheet program_words console",
     "sources.base sources.naming sources.strictness",
     "atomic column_file identity exit_codes config subprocesses explained",
     # sources
@@ -45,11 +46,11 @@ MATERIALIZE = (
     # what is built, and who knows it
     "population_table manifest",
     "scan_rows receipts naming_samples planning",
-    "scan_workers standing progress",
+    "scan_workers progress",
     "population whereabouts",
     # building
     "plans job gallery",
-    "executor",
+    "executor standing",
     "production",
     "parallel population_recovery builder",
     # looking at what was built
@@ -134,8 +135,11 @@ def test_files_stay_small(module):
 
 
 def test_every_package_is_installed():
-    """A folder that pyproject.toml does not name is missing from the wheel."""
-    packages = {name for name, path in modules().items() if path.name == "__init__.py"}
+    """A folder without `__init__.py`, or that pyproject.toml does not find, misses in the wheel."""
+    folders = {path.parent for path in modules().values()}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+    packages = [name for name, path in modules().items() if path.name == "__init__.py"]
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert packages == set(settings["tool"]["setuptools"]["packages"])
+    patterns = settings["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert [n for n in packages if not any(fnmatch(n, pattern) for pattern in patterns)] == []
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)

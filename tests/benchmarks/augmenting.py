@@ -62,7 +62,7 @@ def ours(pipeline: Pipeline, images: NDArray[np.uint8]) -> Callable[[int], int]:
 def keras(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]:
     """`ImageDataGenerator.random_transform`, image by image, on floats as `flow` has them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from keras.src.legacy.preprocessing.image import ImageDataGenerator  # noqa: PLC0415
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
     options: dict[str, dict[str, Any]] = {
         "A": {"rotation_range": 10, "width_shift_range": 0.2, "height_shift_range": 0.2,
@@ -91,8 +91,8 @@ def keras(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]:
 def albumentations(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]:
     """A `Compose` of the same steps, image by image."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    import albumentations as peer  # noqa: PLC0415
-    import cv2  # noqa: PLC0415
+    import albumentations as peer
+    import cv2
 
     cv2.setNumThreads(1)
     wide = name == "C"

@@ -49,7 +49,7 @@ def in_turns(
 
 def on_one_core() -> None:
     """Keeps this process, and the threads its libraries start, on one core."""
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def write_record(name: str, figures: Any, **conditions: Any) -> Path:

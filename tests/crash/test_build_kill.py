@@ -1,7 +1,8 @@
-"""A build is killed, interrupted or starved anywhere: nothing half-written, and the rest goes on."""
+"""A build is killed, interrupted or starved: nothing is half-written, and the next one goes on."""
 
 import multiprocessing
 import os
+import platform
 import resource
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from materialize.atomic import STEPS
+from materialize.atomic import STEPS, TEMPORARY_PREFIX
 from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import RecordReadError, StorageError
 from materialize.executor import Crew
@@ -56,7 +57,7 @@ build_photos(SlowPhotos(Path(sys.argv[2])), out, crew=LOKY)
 LIMITED = """
 from materialize.errors import BuildFailedError
 try:
-    build_digits(out)
+    build_photos(Path(sys.argv[2]), out)
 except BuildFailedError as error:
     print(error)
     sys.exit(3)
@@ -161,6 +162,9 @@ def test_a_killed_worker_does_not_end_the_build(tmp_path, slow):
     def kill_one():
         wait_for(lambda: num_receipts(out) > 2)
         worker = multiprocessing.active_children()[0]
+        # What a worker leaves behind that is killed while it writes.
+        name = f"{TEMPORARY_PREFIX}{platform.node()}-{worker.pid}-0a1b"
+        (out / "shards" / name).write_bytes(b"half")
         os.kill(worker.pid, signal.SIGKILL)
         killed.append(worker.pid)
 
@@ -224,19 +228,22 @@ def test_a_killed_build_leaves_no_worker_behind(tmp_path, slow):
     assert leftovers(out) == []
 
 
-def test_a_file_size_limit_is_told_and_leaves_nothing_half_written(tmp_path, expected):
+def test_a_file_size_limit_is_told_and_leaves_nothing_half_written(tmp_path):
+    # One picture is larger than the population of all.
+    source = photos(tmp_path / "source", size=(64, 64))
     out = tmp_path / "out"
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
 
-    result = run(LIMITED, out, preexec_fn=limit)
+    result = run(LIMITED, out, source, preexec_fn=limit)
     assert result.returncode == 3, result.stderr
     assert "ulimit -f" in result.stdout
     assert leftovers(out) == []
     assert list(out.glob("shards/*")) == []
-    build_digits(out)
-    assert contents(out) == expected
+    build_photos(source, out)
+    build_photos(source, tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 @pytest.fixture
@@ -265,13 +272,11 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(tiny_dis
 def test_a_disk_that_fills_up_is_told_and_the_build_goes_on_once_there_is_room(
     tiny_disk, expected, monkeypatch
 ):
-    from materialize import builder
-
     out, ballast = tiny_disk / "out", tiny_disk / "ballast"
     ballast.write_bytes(bytes(700_000))
     with monkeypatch.context() as patch:
         # The room was there when the build looked, and somebody else took it.
-        patch.setattr(builder, "_preflight", lambda *_: None)
+        patch.setattr("materialize.builder.check_room", lambda *_: None)
         with pytest.raises(Exception, match="the disk is full") as caught:
             build_digits(out)
     causes = caught.value.errors

@@ -59,10 +59,8 @@ def build(out, source, codec, *, command=(), variables=()):
     """The dataset built by a process of its own under these variables."""
     environment = {**os.environ, **dict(variables), "PYTHONPATH": os.pathsep.join(sys.path)}
     arguments = ["-c", BUILD, str(source), str(out), "photos224", codec]
-    if command:  # the emulator follows no link of a virtual environment
-        python = os.path.realpath(sys.executable)
-    else:
-        python = sys.executable
+    # The emulator follows no link of a virtual environment.
+    python = os.path.realpath(sys.executable) if command else sys.executable
     done = subprocess.run(
         [*command, python, *arguments], env=environment, check=False, capture_output=True, text=True
     )
@@ -93,7 +91,5 @@ def test_an_emulated_processor_changes_no_byte(tmp_path, jpegs, expected, model,
     compiled = request.config.cache.mkdir(f"compiled-{model}")
     variables = {**EMULATED, **MODELS[model], "NUMBA_CACHE_DIR": str(compiled)}
     command = (EMULATOR, "-cpu", model)
-    found = build(
-        tmp_path / "out", jpegs, "bitshuffle-zstd", command=command, variables=variables
-    )
+    found = build(tmp_path / "out", jpegs, "bitshuffle-zstd", command=command, variables=variables)
     assert found == expected["bitshuffle-zstd"]

@@ -68,13 +68,15 @@ def test_the_table_has_a_line_for_every_run_and_reason():
     ]
 
 
-def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path):
+def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("materialize.proof.can_kill", lambda: False)
     source = MoodyPhotos(photos(tmp_path / "source"))
     report = prove(source, "cifar10", Recipe(copies=1), limit=12, directory=tmp_path)
     different = {run.name for run in report.runs if not run.is_equal}
     assert "2 workers, loky" in different
     assert "8 workers, threading" not in different
     assert "DIFFERENT" in report.table()
+    assert "cannot kill" in report.left_out[0]
 
 
 @pytest.mark.parametrize("limit", [0, -3])

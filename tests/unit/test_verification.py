@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from materialize.builder import BuildOptions, build_dataset
+from materialize.builder import BuildOptions, build_dataset, extend_dataset
 from materialize.errors import ConfigError, ManifestMissingError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Totals, load_latest
@@ -17,6 +17,7 @@ from materialize.receipts import receipt_path
 from materialize.shards.reader import ShardReader
 from materialize.shards.writer import ShardWriter
 from materialize.verification import chosen_rows, verify_dataset
+from pipelines import from_dict
 from tests.jobs import build_digits, build_photos, copied, flip_byte, photos, shard_paths
 
 
@@ -303,9 +304,31 @@ def test_impossible_options_are_refused(digits, options):
         verify_dataset(digits, **options)
 
 
-def test_an_extended_dataset_is_verified_in_all_its_generations(tmp_path):
-    from materialize.builder import extend_dataset
+@pytest.fixture
+def of_floats(tmp_path):
+    """Images of values around ±3, whose black and white only the plan knows."""
+    images = np.linspace(-3, 3, 8 * 6 * 6, dtype=np.float32).reshape(8, 6, 6, 1)
+    np.savez(tmp_path / "floats.npz", x_train=images, y_train=np.arange(8) % 2)
+    recipe = Recipe(copies=2, value_range=(-3.0, 3.0))
+    pipeline = from_dict({"step": [{"transform": "brightness", "factor": [0.5, 1.5]}]})
+    build_dataset(tmp_path / "floats.npz", tmp_path / "out", pipeline, recipe)
+    return tmp_path / "out"
 
+
+def test_floats_are_made_again_within_the_range_of_their_plan(of_floats):
+    report = verify_dataset(of_floats, depth="pixels")
+    assert report.is_intact
+    assert report.num_rows_compared == 16
+
+
+def test_floats_cannot_be_made_again_without_their_plan(of_floats):
+    (of_floats / "plan-000001.json").unlink()
+    report = verify_dataset(of_floats, depth="pixels")
+    assert kinds(report) == ["plan-missing"]
+    assert (report.num_rows_compared, report.num_rows_skipped) == (0, 16)
+
+
+def test_an_extended_dataset_is_verified_in_all_its_generations(tmp_path):
     source = photos(tmp_path / "source")
     build_photos(source, tmp_path / "out")
     photos(source, 5, first=50)
