@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from materialize.population import ScanOptions
     from materialize.production import BuildOptions, BuildReport
     from materialize.proof import prove
-    from materialize.repair import repair_dataset as repair
+    from materialize.restoration import repair_dataset as repair
     from materialize.sources import open_source
     from materialize.verification import verify_dataset as verify
 
@@ -63,7 +63,7 @@ _HOMES = {
     "extend": ("builder", "extend_dataset"),
     "finish": ("builder", "finish_dataset"),
     "verify": ("verification", "verify_dataset"),
-    "repair": ("repair", "repair_dataset"),
+    "repair": ("restoration", "repair_dataset"),
     "explain": ("explanation", "explain_sample"),
     "prove": ("proof", "prove"),
     "open_source": ("sources", "open_source"),

@@ -147,7 +147,9 @@ def _original(
     except MaterializeError as error:
         problems.append(str(error))
         return None, None, rows
-    regenerator = Regenerator(opened, dataset.pipeline, dataset.manifest.seed, dataset.value_range)
+    regenerator = Regenerator(
+        opened, dataset.pipeline, dataset.manifest.seed, dataset.manifest.value_range
+    )
     return original, regenerator, traced.rows
 
 

@@ -89,6 +89,8 @@ class Manifest:
     """Canonical text of the pipeline."""
     pipeline_fingerprint: str
     seed: int
+    value_range: tuple[float, float] | None
+    """For float32 images, the values that mean black and white; None where no step asks."""
     copies: int
     class_names: tuple[str, ...]
     """In label order; only ever appended to."""

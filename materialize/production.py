@@ -150,6 +150,7 @@ def publish_manifest(directory: Path, plan: Plan, entries: Sequence[ShardEntry])
         pipeline=plan.pipeline,
         pipeline_fingerprint=plan.pipeline_fingerprint,
         seed=plan.recipe.seed,
+        value_range=plan.recipe.value_range,
         copies=plan.recipe.copies,
         class_names=plan.class_names,
         populations=plan.populations,

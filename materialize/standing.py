@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize.errors import ManifestError
 from materialize.manifest import Manifest, load_latest
-from materialize.planning import Recipe, Task, checked_population, recipe_digest
-from materialize.plans import read_plan
+from materialize.planning import Task, checked_population
 from materialize.population_table import Population
 from materialize.shards.layout import ShardEntry, ShardSpec
 from pipelines import Pipeline
@@ -29,8 +27,6 @@ class StandingDataset:
     populations: tuple[Population, ...]
     """By generation, from the first."""
     pipeline: Pipeline
-    value_range: tuple[float, float] | None
-    """For float32 images, the values that mean black and white."""
 
     @classmethod
     def open(cls, directory: Path) -> "StandingDataset":
@@ -38,7 +34,7 @@ class StandingDataset:
 
         Raises:
             ManifestMissingError: there is none.
-            ManifestError: the manifest or a population is damaged; or see `value_range_of`.
+            ManifestError: the manifest or a population is damaged.
         """
         manifest = load_latest(directory)
         populations = tuple(
@@ -50,32 +46,11 @@ class StandingDataset:
             manifest,
             populations,
             from_canonical_text(manifest.pipeline),
-            value_range_of(directory, manifest),
         )
 
     def population_of(self, generation: int) -> Population:
         """The population of a generation, from 1."""
         return self.populations[generation - 1]
-
-
-def value_range_of(directory: Path, manifest: Manifest) -> tuple[float, float] | None:
-    """The values that mean black and white, where the recipe of the shards names any.
-
-    Raises:
-        ManifestError: it does, only the plan says which, and that is missing or damaged.
-    """
-    pipeline = from_canonical_text(manifest.pipeline)
-    found = {entry.spec.recipe for entry in manifest.shards if entry.spec.kind == "copy"}
-    if found <= {recipe_digest(pipeline, Recipe(copies=1, seed=manifest.seed))}:
-        return None
-    plan = read_plan(directory, manifest.number)
-    if found != {recipe_digest(pipeline, plan.recipe)}:
-        raise ManifestError(
-            f"{directory / plan.file_name}: expected the value range that the shards were made "
-            f"with, found {plan.recipe.value_range}, which is another; restore the plan",
-            {"file": str(directory / plan.file_name), "found": plan.recipe.value_range},
-        )
-    return plan.recipe.value_range
 
 
 def run_key(spec: ShardSpec) -> RunKey:

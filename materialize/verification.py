@@ -32,7 +32,7 @@ from materialize.regeneration import Regenerator
 from materialize.shard_inspection import Findings, Inspector, RunCheck
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source
-from materialize.standing import RunKey, by_run, rows_in_population, value_range_of
+from materialize.standing import RunKey, by_run, rows_in_population
 from materialize.tracing import LostRecord, trace
 from materialize.whereabouts import find_source
 from pipelines.serialization import from_canonical_text
@@ -98,12 +98,10 @@ class _Verification:
         damages = [*self._plan_damages(), *damages]
         regenerator = None
         if self.source is not None:
-            try:
-                values = value_range_of(self.directory, self.manifest)
-            except ManifestError:
-                values, populations = None, {}  # a lost plan, reported: nothing can be made again
             pipeline = from_canonical_text(self.manifest.pipeline)
-            regenerator = Regenerator(self.source, pipeline, self.manifest.seed, values)
+            regenerator = Regenerator(
+                self.source, pipeline, self.manifest.seed, self.manifest.value_range
+            )
         checks, lost = self._checks(populations, rows)
         inspector = Inspector(self.directory, self.depth != "structure", regenerator)
         findings, done = [], 0

@@ -11,7 +11,7 @@ from materialize.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from materialize.damage import VerificationReport
-    from materialize.repair import RepairReport
+    from materialize.restoration import RepairReport
 
 _LOST_SHOWN = 20
 
@@ -95,7 +95,7 @@ def print_verification(report: "VerificationReport") -> None:
 
 def _print_lost(lost: Any) -> None:
     for record in lost[:_LOST_SHOWN]:
-        click.echo(f"source lost: {record}")
+        click.echo(str(record))
     if len(lost) > _LOST_SHOWN:
         click.echo(f"… and {len(lost) - _LOST_SHOWN:,} more sources")
 
@@ -112,7 +112,7 @@ def repair(dataset: str, as_json: bool, **given: Any) -> int:
     from materialize.commands.interruption import orderly_end
     from materialize.commands.output import print_json
     from materialize.console import progress_shown
-    from materialize.repair import repair_dataset
+    from materialize.restoration import repair_dataset
 
     job = job_of(given)
     with orderly_end(dataset), progress_shown() as progress:

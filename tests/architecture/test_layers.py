@@ -58,7 +58,7 @@ MATERIALIZE = (
     "assembly damage regeneration api",
     "explanation shard_inspection inspection",
     "verification",
-    "repair",
+    "restoration",
     "__init__",
     # the command line
     "commands.__init__ commands.output",

@@ -51,13 +51,7 @@ def test_unknown_names_are_attribute_errors():
         _ = materialize.bild
 
 
-_TAKEN = pytest.mark.xfail(reason="the module `repair` has the function's name", strict=True)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=_TAKEN if n == "repair" else ()) for n in sorted(materialize._HOMES)],
-)
+@pytest.mark.parametrize("name", sorted(materialize._HOMES))
 def test_no_public_name_is_a_module(name):
     """A module of that name would take the function's place as soon as anyone imports it."""
     with pytest.raises(ModuleNotFoundError):

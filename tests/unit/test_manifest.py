@@ -24,6 +24,7 @@ def make_manifest(parent=None, **fields):
         "pipeline": '[{"flip":{}}]',
         "pipeline_fingerprint": "23" * 32,
         "seed": 2**63,
+        "value_range": (0.0, 1.0),
         "copies": 2,
         "class_names": ("bird", "cat", "Ünicorn"),
         "populations": (PopulationEntry(1, population_name(digest), digest, {"train": 5}),),

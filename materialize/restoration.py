@@ -27,7 +27,7 @@ from materialize.progress import Progress
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source
-from materialize.standing import by_run, rows_in_population, task_of, value_range_of
+from materialize.standing import by_run, rows_in_population, task_of
 from materialize.tracing import LOST, LostRecord, trace
 from materialize.verification import verify_dataset
 from materialize.whereabouts import find_source
@@ -173,7 +173,7 @@ class _Repair:
             self.source,
             from_canonical_text(self.manifest.pipeline),
             self.manifest.seed,
-            value_range_of(self.directory, self.manifest),
+            self.manifest.value_range,
             promised={entry.file: entry.file_sha256 for entry in self.manifest.shards},
         )
         grouped = shared_out(tasks, self.crew.workers)

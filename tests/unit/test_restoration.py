@@ -11,7 +11,7 @@ from materialize.errors import ManifestError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Totals, load_latest, manifest_name
 from materialize.receipts import receipt_path
-from materialize.repair import repair_dataset
+from materialize.restoration import repair_dataset
 from materialize.verification import verify_dataset
 from tests.jobs import (
     build_digits,
