@@ -14,6 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from materialize.api import build, check, preview
+    from materialize.audit.explanation import explain_sample as explain
+    from materialize.audit.proof import prove
+    from materialize.audit.restoration import repair_dataset as repair
+    from materialize.audit.verification import verify_dataset as verify
     from materialize.builder import extend_dataset as extend
     from materialize.builder import finish_dataset as finish
     from materialize.errors import (
@@ -36,15 +40,11 @@ if TYPE_CHECKING:
         UndecodableImageError,
     )
     from materialize.executor import Crew
-    from materialize.explanation import explain_sample as explain
-    from materialize.gallery import GalleryOptions
+    from materialize.pictures.gallery import GalleryOptions
     from materialize.planning import Recipe
     from materialize.population import ScanOptions
     from materialize.production import BuildOptions, BuildReport
-    from materialize.proof import prove
-    from materialize.restoration import repair_dataset as repair
     from materialize.sources import open_source
-    from materialize.verification import verify_dataset as verify
 
     __version__: str
 
@@ -62,15 +62,15 @@ _HOMES = {
     "preview": ("api", "preview"),
     "extend": ("builder", "extend_dataset"),
     "finish": ("builder", "finish_dataset"),
-    "verify": ("verification", "verify_dataset"),
-    "repair": ("restoration", "repair_dataset"),
-    "explain": ("explanation", "explain_sample"),
-    "prove": ("proof", "prove"),
+    "verify": ("audit.verification", "verify_dataset"),
+    "repair": ("audit.restoration", "repair_dataset"),
+    "explain": ("audit.explanation", "explain_sample"),
+    "prove": ("audit.proof", "prove"),
     "open_source": ("sources", "open_source"),
     "BuildOptions": ("production", "BuildOptions"),
     "BuildReport": ("production", "BuildReport"),
     "Crew": ("executor", "Crew"),
-    "GalleryOptions": ("gallery", "GalleryOptions"),
+    "GalleryOptions": ("pictures.gallery", "GalleryOptions"),
     "Recipe": ("planning", "Recipe"),
     "ScanOptions": ("population", "ScanOptions"),
     **{name: ("errors", name) for name in _ERRORS},

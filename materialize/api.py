@@ -7,7 +7,7 @@ from PIL import Image
 
 from materialize.builder import as_source, build_dataset
 from materialize.executor import Crew
-from materialize.gallery import GalleryOptions, draw_gallery
+from materialize.pictures.gallery import GalleryOptions, draw_gallery
 from materialize.planning import Recipe
 from materialize.population import Population, scan
 from materialize.production import BuildOptions, BuildReport

@@ -20,8 +20,8 @@ from materialize.manifest import SHARDS_DIRECTORY
 from materialize.orphans import end_with_parent
 from materialize.planning import Task, rows_of
 from materialize.population import Population
+from materialize.population.scan_workers import ScanTask, killer_named
 from materialize.receipts import RECEIPTS_DIRECTORY
-from materialize.scan_workers import ScanTask, killer_named
 
 BACKENDS = ("loky", "threading", "sequential")
 _ATTEMPTS = 2

@@ -22,7 +22,7 @@ from materialize.errors import (
     MaterializeError,
     SizeMismatchError,
 )
-from materialize.population_table import Population, Quarantined
+from materialize.population.table import Population, Quarantined
 from materialize.shards.codecs import find_codec
 from materialize.shards.layout import ShardSpec, rows_digest
 from materialize.sources.base import SPLITS

@@ -16,9 +16,9 @@ import numpy as np
 
 from materialize import planning
 from materialize.errors import QuarantineLimitError, SizeMismatchError
-from materialize.identity import equal_rows
 from materialize.planning import Recipe
 from materialize.population import Population, check_quarantine
+from materialize.population.identity import equal_rows
 from materialize.production import BuildOptions
 from materialize.sources.base import SPLITS, first_few
 from pipelines import Pipeline

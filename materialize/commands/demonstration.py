@@ -16,12 +16,12 @@ _SEED = 7
 def demo(output: str, workers: int) -> int:
     """Augment the embedded digits: build, make every pixel again, and draw what was done."""
     from materialize.api import build
+    from materialize.audit.verification import verify_dataset
     from materialize.commands.interruption import orderly_end
     from materialize.commands.tables import print_summary
     from materialize.commands.verifying import print_verification
     from materialize.console import progress_shown
     from materialize.summary import summarize
-    from materialize.verification import verify_dataset
 
     dataset = Path(output) / "digits"
     with orderly_end(dataset), progress_shown() as progress:
@@ -41,8 +41,8 @@ def _draw(folder: Path) -> None:
     """Draws each kind of gallery into a folder."""
     from materialize.api import preview
     from materialize.atomic import write_file
-    from materialize.gallery import KINDS, GalleryOptions
-    from materialize.sheet import png_bytes
+    from materialize.pictures.gallery import KINDS, GalleryOptions
+    from materialize.pictures.sheet import png_bytes
 
     for kind in KINDS:
         options = GalleryOptions(kind=kind, seed=_SEED)

@@ -138,8 +138,8 @@ def preview(
     """
     from materialize.assembly import has_pipeline, pipeline_of
     from materialize.atomic import write_file
-    from materialize.gallery import GalleryOptions, draw_gallery
-    from materialize.sheet import png_bytes
+    from materialize.pictures.gallery import GalleryOptions, draw_gallery
+    from materialize.pictures.sheet import png_bytes
 
     job = job_of(given)
     options = GalleryOptions(kind=kind, seed=job.seed, num_images=num_images, images=images)

@@ -10,8 +10,8 @@ from materialize.commands.options import DATASET, JSON, SectionedCommand, job_of
 from materialize.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from materialize.damage import VerificationReport
-    from materialize.restoration import RepairReport
+    from materialize.audit.damage import VerificationReport
+    from materialize.audit.restoration import RepairReport
 
 _LOST_SHOWN = 20
 
@@ -36,9 +36,9 @@ def verify(
 ) -> int:
     """Check a dataset at one of three depths; exit code 4 if anything is damaged."""
     from materialize.assembly import crew_of, source_or_none
+    from materialize.audit.verification import verify_dataset
     from materialize.commands.output import print_json
     from materialize.console import progress_shown
-    from materialize.verification import verify_dataset
 
     if deep and depth not in (None, "pixels"):
         raise click.UsageError(f"--deep means --depth pixels, and --depth {depth} was given too")
@@ -109,10 +109,10 @@ def _print_lost(lost: Any) -> None:
 def repair(dataset: str, as_json: bool, **given: Any) -> int:
     """Rebuild what is damaged, and nothing else; exit code 4 if something stays damaged."""
     from materialize.assembly import crew_of, source_or_none
+    from materialize.audit.restoration import repair_dataset
     from materialize.commands.interruption import orderly_end
     from materialize.commands.output import print_json
     from materialize.console import progress_shown
-    from materialize.restoration import repair_dataset
 
     job = job_of(given)
     with orderly_end(dataset), progress_shown() as progress:
@@ -171,8 +171,8 @@ def explain(
     """Say where one stored image comes from and what was drawn for it, and make it again."""
     from materialize.assembly import source_or_none
     from materialize.atomic import write_file
+    from materialize.audit.explanation import explain_sample
     from materialize.commands.output import print_json
-    from materialize.explanation import explain_sample
 
     found = explain_sample(dataset, sample, copy, source=source_or_none(job_of(given)))
     if png is not None:
@@ -206,8 +206,8 @@ def explain(
 @JSON
 def prove(limit: int, masked_cpu: bool, place: str | None, as_json: bool, **given: Any) -> int:
     """Build a job in many ways and compare every byte; exit code 4 if any differs."""
-    from materialize import proof
     from materialize.assembly import pipeline_of, recipe_of, source_of
+    from materialize.audit import proof
     from materialize.commands.output import print_json
     from materialize.console import progress_shown
 

@@ -27,9 +27,10 @@ PIPELINES = (
 )
 MATERIALIZE = (
     # what everything stands on
-    "errors canonical environment system_calls orphans captions sheet program_words console",
+    "errors canonical environment system_calls orphans console audit.program_words",
+    "pictures.__init__ pictures.captions pictures.sheet audit.__init__",
     "sources.base sources.naming sources.strictness",
-    "atomic column_file identity exit_codes config subprocesses explained",
+    "atomic exit_codes config audit.subprocesses audit.explained",
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
     "sources.tabular sources.values",
@@ -44,21 +45,24 @@ MATERIALIZE = (
     "shards.container shards.untrusted",
     "shards.reader shards.writer",
     # what is built, and who knows it
-    "population_table manifest",
-    "scan_rows receipts naming_samples planning",
-    "scan_workers progress",
-    "population whereabouts",
+    "population.column_file population.identity manifest",
+    "population.table",
+    "population.scan_rows receipts audit.naming_samples",
+    "population.scan_workers progress",
+    "population.scanning",
+    "population.__init__",
+    "planning whereabouts",
     # building
-    "plans job gallery",
-    "executor standing",
+    "plans job pictures.gallery",
+    "executor audit.standing",
     "production",
-    "parallel population_recovery builder",
+    "audit.parallel audit.population_recovery builder",
     # looking at what was built
-    "proof suitability summary tracing",
-    "assembly damage regeneration api",
-    "explanation shard_inspection inspection",
-    "verification",
-    "restoration",
+    "audit.proof suitability summary audit.tracing",
+    "assembly audit.damage audit.regeneration api",
+    "audit.explanation audit.shard_inspection",
+    "audit.verification",
+    "audit.restoration",
     "__init__",
     # the command line
     "commands.__init__ commands.output",

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from materialize.subprocesses import masked_features
+from materialize.audit.subprocesses import masked_features
 from tests.jobs import contents
 
 BUILD = """

@@ -148,7 +148,7 @@ def test_explain_of_an_unknown_copy_ends_with_2(run, dataset):
 
 
 def test_prove_compares_ways_to_build(run, monkeypatch):
-    from materialize import proof
+    from materialize.audit import proof
 
     equal = proof.ProofRun("1 worker", "ab" * 32, "ab" * 32, 0.1)
     other = proof.ProofRun("2 workers", "cd" * 32, "ab" * 32, 0.1)

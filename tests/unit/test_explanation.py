@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from materialize.audit.explanation import explain_sample
 from materialize.builder import build_dataset
 from materialize.errors import ConfigError, ManifestMissingError
-from materialize.explanation import explain_sample
 from materialize.manifest import load_latest
 from materialize.planning import Recipe
 from materialize.population import load_images, scan

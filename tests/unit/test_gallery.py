@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from materialize import sheet
-from materialize.captions import caption, captions, options_text
 from materialize.errors import ConfigError
-from materialize.gallery import GalleryOptions, draw_gallery, some_of_every_class
+from materialize.pictures import sheet
+from materialize.pictures.captions import caption, captions, options_text
+from materialize.pictures.gallery import GalleryOptions, draw_gallery, some_of_every_class
 from materialize.population import load_images, scan
 from materialize.sources import open_source
 from pipelines import REGISTRY, load

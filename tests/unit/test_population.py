@@ -24,7 +24,6 @@ from materialize.errors import (
     SourceError,
     UndecodableImageError,
 )
-from materialize.identity import content_sample_id, equal_rows
 from materialize.population import (
     LabelConflict,
     Population,
@@ -34,6 +33,7 @@ from materialize.population import (
     load_images,
     scan,
 )
+from materialize.population.identity import content_sample_id, equal_rows
 from materialize.sources import FolderSource, open_source
 from materialize.sources.colour import with_channels
 from tests.image_files import png_bytes, write_tree

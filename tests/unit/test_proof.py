@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from materialize.audit.proof import ProofReport, ProofRun, prove
+from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
 from materialize.errors import ConfigError, MaterializeError
 from materialize.planning import Recipe
-from materialize.proof import ProofReport, ProofRun, prove
 from materialize.sources import open_source
 from materialize.sources.subset import Subset
-from materialize.subprocesses import can_kill, masked_features, run_and_kill, run_child
 from tests.jobs import MoodyPhotos, leftovers, photos
 
 needs_groups = pytest.mark.skipif(not can_kill(), reason="this system has no process groups")
@@ -69,7 +69,7 @@ def test_the_table_has_a_line_for_every_run_and_reason():
 
 
 def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("materialize.proof.can_kill", lambda: False)
+    monkeypatch.setattr("materialize.audit.proof.can_kill", lambda: False)
     source = MoodyPhotos(photos(tmp_path / "source"))
     report = prove(source, "cifar10", Recipe(copies=1), limit=12, directory=tmp_path)
     different = {run.name for run in report.runs if not run.is_equal}

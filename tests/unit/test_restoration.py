@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from materialize.audit.restoration import repair_dataset
+from materialize.audit.verification import verify_dataset
 from materialize.builder import BuildOptions, extend_dataset
 from materialize.errors import ManifestError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Totals, load_latest, manifest_name
 from materialize.receipts import receipt_path
-from materialize.restoration import repair_dataset
-from materialize.verification import verify_dataset
 from tests.jobs import (
     build_digits,
     build_photos,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from materialize.audit.verification import chosen_rows, verify_dataset
 from materialize.builder import BuildOptions, build_dataset, extend_dataset
 from materialize.errors import ConfigError, ManifestMissingError, SourceError
 from materialize.executor import Crew
@@ -16,7 +17,6 @@ from materialize.population import ScanOptions
 from materialize.receipts import receipt_path
 from materialize.shards.reader import ShardReader
 from materialize.shards.writer import ShardWriter
-from materialize.verification import chosen_rows, verify_dataset
 from pipelines import from_dict
 from tests.jobs import build_digits, build_photos, copied, flip_byte, photos, shard_paths
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.audit.tracing import LOST
 from materialize.job import PIXELS_AT_ONCE, columns_beside, decoded
 from materialize.planning import take_rows
-from materialize.population_table import Population
+from materialize.population.table import Population
 from materialize.shards.layout import ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
-from materialize.tracing import LOST
 from pipelines import Pipeline
 from pipelines.contract import Arena, Batch
 from pipelines.randomness import Words

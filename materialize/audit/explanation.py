@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.audit.explained import Explanation, StepDraw
+from materialize.audit.naming_samples import find_sample
+from materialize.audit.program_words import program_words
+from materialize.audit.regeneration import Regenerator, drawn_columns
+from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, MaterializeError, ShardError
 from materialize.executor import Crew
-from materialize.explained import Explanation, StepDraw
 from materialize.job import prepared_canvas
 from materialize.manifest import shard_path
-from materialize.naming_samples import find_sample
 from materialize.planning import take_rows
 from materialize.population import Population, load_images
-from materialize.program_words import program_words
-from materialize.regeneration import Regenerator, drawn_columns
 from materialize.shards.layout import ShardEntry
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Pixels
-from materialize.standing import StandingDataset, rows_in_population
-from materialize.tracing import trace
 from materialize.whereabouts import find_source
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
 from materialize.builder import BuildOptions, as_source, build_dataset, finish_dataset
 from materialize.errors import ConfigError
 from materialize.executor import Crew
@@ -29,8 +31,6 @@ from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
 from materialize.sources.subset import Subset
-from materialize.standing import StandingDataset, rows_in_population
-from materialize.subprocesses import can_kill, masked_features, run_and_kill, run_child
 from pipelines import Pipeline, engine, load
 from pipelines.transform import Canvas
 

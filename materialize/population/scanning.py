@@ -18,30 +18,20 @@ from materialize.errors import (
     SourceError,
     UndecodableImageError,
 )
-from materialize.identity import byte_order, check_distinct, content_digest, equal_rows, sample_ids
-from materialize.population_table import (
-    LabelConflict,
-    Population,
-    Quarantined,
-    sorted_quarantine,
+from materialize.population.identity import (
+    byte_order,
+    check_distinct,
+    content_digest,
+    equal_rows,
+    sample_ids,
 )
-from materialize.scan_rows import ScannedRows
-from materialize.scan_workers import ScanTask, scanned_chunks
+from materialize.population.scan_rows import ScannedRows
+from materialize.population.scan_workers import ScanTask, scanned_chunks
+from materialize.population.table import Population, sorted_quarantine
 from materialize.sources.arrays import ArraySource
 from materialize.sources.base import SPLITS, Pixels, Source, first_few
 from materialize.sources.colour import with_channels
 from materialize.sources.records import TextColumn
-
-__all__ = [
-    "DEFAULT_MAX_BAD",
-    "LabelConflict",
-    "Population",
-    "Quarantined",
-    "ScanOptions",
-    "check_quarantine",
-    "load_images",
-    "scan",
-]
 
 COLORS = ("auto", "grey", "rgb")
 

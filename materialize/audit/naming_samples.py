@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from materialize.errors import ConfigError
-from materialize.population_table import Population
+from materialize.population.table import Population
 from materialize.sources.base import first_few
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")

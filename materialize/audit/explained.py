@@ -1,12 +1,12 @@
-"""What is known of one stored image, in words and as a picture; see `materialize.explanation`."""
+"""What is known of one stored image, in words and as a picture (`audit.explanation` finds it)."""
 
 import io
 from dataclasses import dataclass
 
 import numpy as np
 
-from materialize import sheet
-from materialize.captions import captions
+from materialize.pictures import sheet
+from materialize.pictures.captions import captions
 from materialize.sources.base import Pixels
 
 _AMPLIFIED = 8

@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.errors import RecordReadError, UndecodableImageError
-from materialize.identity import DIGEST_BYTES, ID_BYTES, content_digest, explicit_sample_id
-from materialize.population_table import Quarantined
+from materialize.population.identity import (
+    DIGEST_BYTES,
+    ID_BYTES,
+    content_digest,
+    explicit_sample_id,
+)
+from materialize.population.table import Quarantined
 from materialize.sources.base import SPLITS, Measurement, Record, Source
 from materialize.sources.records import TextColumn
 

@@ -14,22 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from materialize.atomic import make_directory, sweep_temporaries
-from materialize.damage import REBUILDABLE, Damage, VerificationReport
+from materialize.audit.damage import REBUILDABLE, Damage, VerificationReport
+from materialize.audit.population_recovery import recover_population
+from materialize.audit.standing import by_run, rows_in_population, task_of
+from materialize.audit.tracing import LOST, LostRecord, trace
+from materialize.audit.verification import verify_dataset
 from materialize.environment import Environment, current_environment
 from materialize.errors import ManifestError
 from materialize.executor import Crew, execute
 from materialize.job import Done, Workshop, standing_shard
 from materialize.manifest import SHARDS_DIRECTORY, Manifest, load_latest
 from materialize.planning import Task, checked_population, shared_out
-from materialize.population_recovery import recover_population
-from materialize.population_table import Population
+from materialize.population.table import Population
 from materialize.progress import Progress
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source
-from materialize.standing import by_run, rows_in_population, task_of
-from materialize.tracing import LOST, LostRecord, trace
-from materialize.verification import verify_dataset
 from materialize.whereabouts import find_source
 from pipelines.serialization import from_canonical_text
 

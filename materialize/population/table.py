@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.column_file import ColumnSpec, columns_from_bytes, columns_to_bytes
 from materialize.errors import ShardUntrustedError
-from materialize.identity import DIGEST_BYTES, ID_BYTES, byte_order, equal_rows
+from materialize.population.column_file import ColumnSpec, columns_from_bytes, columns_to_bytes
+from materialize.population.identity import DIGEST_BYTES, ID_BYTES, byte_order, equal_rows
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
 

@@ -19,21 +19,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.damage import Damage, DamageKind, VerificationReport
+from materialize.audit.damage import Damage, DamageKind, VerificationReport
+from materialize.audit.parallel import unordered
+from materialize.audit.regeneration import Regenerator
+from materialize.audit.shard_inspection import Findings, Inspector, RunCheck
+from materialize.audit.standing import RunKey, by_run, rows_in_population
+from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import ConfigError, ManifestError, ManifestMissingError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, load_latest
-from materialize.parallel import unordered
 from materialize.planning import checked_population, take_rows
 from materialize.plans import plan_name, read_plan
-from materialize.population_table import Population
+from materialize.population.table import Population
 from materialize.progress import Progress
-from materialize.regeneration import Regenerator
-from materialize.shard_inspection import Findings, Inspector, RunCheck
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source
-from materialize.standing import RunKey, by_run, rows_in_population
-from materialize.tracing import LostRecord, trace
 from materialize.whereabouts import find_source
 from pipelines.serialization import from_canonical_text
 

@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.identity import ID_BYTES
+from materialize.audit.tracing import LostRecord
+from materialize.population.identity import ID_BYTES
 from materialize.shards.layout import ShardEntry
-from materialize.tracing import LostRecord
 
 DamageKind = Literal[
     "manifest-damaged", "plan-missing", "plan-damaged", "population-missing", "population-damaged",

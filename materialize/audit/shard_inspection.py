@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.damage import Damage, DamageKind
+from materialize.audit.damage import Damage, DamageKind
+from materialize.audit.regeneration import Prepared, Regenerator, drawn_columns
+from materialize.audit.tracing import LOST
 from materialize.errors import (
     ManifestError,
     MaterializeError,
@@ -19,16 +21,14 @@ from materialize.errors import (
     ShardMissingError,
     ShardUntrustedError,
 )
-from materialize.identity import ID_BYTES
 from materialize.manifest import SHARDS_DIRECTORY, shard_path
-from materialize.population_table import Population
+from materialize.population.identity import ID_BYTES
+from materialize.population.table import Population
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt, receipt_path
-from materialize.regeneration import Prepared, Regenerator, drawn_columns
 from materialize.shards.digests import leaf_digests, leaf_ranges
 from materialize.shards.layout import ShardEntry, rows_digest
 from materialize.shards.mapping import map_file
 from materialize.shards.reader import ShardReader
-from materialize.tracing import LOST
 
 
 @dataclass(frozen=True, slots=True, eq=False)

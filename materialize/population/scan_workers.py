@@ -13,7 +13,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from materialize.errors import RecordReadError, SourceError
 from materialize.orphans import end_with_parent
-from materialize.scan_rows import ScannedRows, scan_rows
+from materialize.population.scan_rows import ScannedRows, scan_rows
 from materialize.sources.base import Source
 
 _CHUNKS_PER_WORKER = 16

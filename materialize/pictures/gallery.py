@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from materialize import sheet
-from materialize.captions import captions, options_text
 from materialize.errors import ConfigError
+from materialize.pictures import sheet
+from materialize.pictures.captions import captions, options_text
 from materialize.population import Population, load_images
 from materialize.sources import Source
 from materialize.sources.base import SPLITS

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.audit.parallel import unordered
 from materialize.errors import RecordReadError
 from materialize.executor import Crew
-from materialize.identity import DIGEST_BYTES, content_digest
-from materialize.parallel import unordered
 from materialize.planning import take_rows
-from materialize.population_table import Population
+from materialize.population.identity import DIGEST_BYTES, content_digest
+from materialize.population.table import Population
 from materialize.sources.base import Source
 
 _CHUNK = 256

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from materialize.manifest import Manifest, load_latest
 from materialize.planning import Task, checked_population
-from materialize.population_table import Population
+from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry, ShardSpec
 from pipelines import Pipeline
 from pipelines.serialization import from_canonical_text

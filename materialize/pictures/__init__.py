@@ -1,0 +1,1 @@
+"""PNG pictures: sheets of images with captions, and the galleries made of them."""

@@ -1,0 +1,21 @@
+"""Who is in a dataset: the scan of a source, and the table of accepted images it leaves."""
+
+from materialize.population.scanning import (
+    DEFAULT_MAX_BAD,
+    ScanOptions,
+    check_quarantine,
+    load_images,
+    scan,
+)
+from materialize.population.table import LabelConflict, Population, Quarantined
+
+__all__ = [
+    "DEFAULT_MAX_BAD",
+    "LabelConflict",
+    "Population",
+    "Quarantined",
+    "ScanOptions",
+    "check_quarantine",
+    "load_images",
+    "scan",
+]
