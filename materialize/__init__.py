@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from materialize.audit.proof import prove
     from materialize.audit.restoration import repair_dataset as repair
     from materialize.audit.verification import verify_dataset as verify
-    from materialize.builder import extend_dataset as extend
     from materialize.builder import finish_dataset as finish
     from materialize.errors import (
         BuildFailedError,
@@ -40,10 +39,11 @@ if TYPE_CHECKING:
         UndecodableImageError,
     )
     from materialize.executor import Crew
+    from materialize.extension import extend_dataset as extend
     from materialize.pictures.gallery import GalleryOptions
-    from materialize.planning import Recipe
     from materialize.population import ScanOptions
     from materialize.production import BuildOptions, BuildReport
+    from materialize.recipe import Recipe
     from materialize.sources import open_source
 
     __version__: str
@@ -60,7 +60,7 @@ _HOMES = {
     "build": ("api", "build"),
     "check": ("api", "check"),
     "preview": ("api", "preview"),
-    "extend": ("builder", "extend_dataset"),
+    "extend": ("extension", "extend_dataset"),
     "finish": ("builder", "finish_dataset"),
     "verify": ("audit.verification", "verify_dataset"),
     "repair": ("audit.restoration", "repair_dataset"),
@@ -71,7 +71,7 @@ _HOMES = {
     "BuildReport": ("production", "BuildReport"),
     "Crew": ("executor", "Crew"),
     "GalleryOptions": ("pictures.gallery", "GalleryOptions"),
-    "Recipe": ("planning", "Recipe"),
+    "Recipe": ("recipe", "Recipe"),
     "ScanOptions": ("population", "ScanOptions"),
     **{name: ("errors", name) for name in _ERRORS},
 }

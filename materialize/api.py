@@ -8,13 +8,16 @@ from PIL import Image
 from materialize.builder import as_source, build_dataset
 from materialize.executor import Crew
 from materialize.pictures.gallery import GalleryOptions, draw_gallery
-from materialize.planning import Recipe
 from materialize.population import Population, scan
 from materialize.production import BuildOptions, BuildReport
 from materialize.progress import Progress, stage
+from materialize.recipe import Recipe, whole_number
 from materialize.sources import Source
 from materialize.suitability import CheckReport, Intention, check_suitability
 from pipelines import Pipeline, load
+
+_MOST_AT_ONCE = 2**20
+"""More images per call, or workers, is a slip of the finger."""
 
 
 def build(  # noqa: PLR0913  # one keyword for each option that people use
@@ -61,7 +64,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters,
         value_range=value_range,
     )  # fmt: skip
-    options = options or BuildOptions()
+    options = _counted(options or BuildOptions())
+    workers = whole_number("workers", workers, 1, _MOST_AT_ONCE)
     if options.crew == Crew():
         options = replace(options, crew=Crew(workers))
     return build_dataset(source, output, pipeline, recipe, options=options, progress=progress)
@@ -84,7 +88,7 @@ def check(
         options: how the images are scanned, and how many may be bad.
         progress: called as images are scanned.
     """
-    options = options or BuildOptions()
+    options = _counted(options or BuildOptions())
     population = _scanned(as_source(source), options, progress)
     intention = Intention(pipeline=_loaded(pipeline), recipe=recipe)
     return check_suitability(population, intention, options)
@@ -112,6 +116,16 @@ def preview(
     opened = as_source(source)
     population = _scanned(opened, BuildOptions(), progress)
     return draw_gallery(opened, population, _loaded(pipeline), options or GalleryOptions())
+
+
+def _counted(options: BuildOptions) -> BuildOptions:
+    """The options, if those that count are at least 1."""
+    crew = options.crew
+    workers = whole_number("workers", crew.workers, 1, _MOST_AT_ONCE)
+    batch = options.batch_size
+    if batch is not None:
+        batch = whole_number("batch_size", batch, 1, _MOST_AT_ONCE)
+    return replace(options, crew=replace(crew, workers=workers), batch_size=batch)
 
 
 def _loaded(pipeline: Pipeline | str | Path | None) -> Pipeline | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from materialize.config import Job, required
 from materialize.errors import ConfigError
 from materialize.executor import Crew
-from materialize.planning import Recipe
 from materialize.population import DEFAULT_MAX_BAD, ScanOptions
 from materialize.production import BuildOptions
+from materialize.recipe import Recipe, whole_number
 from materialize.sources import Source, open_source
 from materialize.suitability import Intention
 from pipelines import Pipeline, from_dict, load
@@ -21,6 +21,10 @@ _SOURCE_OPTIONS = (
     "group_column", "id_column", "path_suffix", "images_key", "labels_key", "class_names",
 )  # fmt: skip
 _RESIZE = re.compile(r"(?P<height>\d+)[x×](?P<width>\d+)(?::(?P<fit>\w+))?")
+_SHARD_MB = (2**-8, 2**11)
+"""What `Recipe.shard_bytes` may be, in MiB."""
+_MOST_AT_ONCE = 2**20
+"""More images per call, or workers, is a slip of the finger."""
 _PART = re.compile(r"(?P<number>\d+)/(?P<count>\d+)")
 
 
@@ -121,11 +125,21 @@ def recipe_of(job: Job) -> Recipe:
         copies=required(job, "copies"),
         seed=job.seed,
         codec=job.codec,
-        shard_bytes=round(job.shard_mb * 2**20),
+        shard_bytes=_shard_bytes(job.shard_mb),
         originals=job.originals,
         parameters=job.parameters,
         value_range=_value_range(job),
     )
+
+
+def _shard_bytes(mebibytes: float) -> int:
+    low, high = _SHARD_MB
+    if not low <= mebibytes <= high:  # also NaN
+        raise ConfigError(
+            f"shard-mb: expected a number in [{low:.4g}, {high}], got {mebibytes:g}",
+            {"name": "shard-mb", "expected": [low, high], "found": mebibytes},
+        )
+    return round(mebibytes * 2**20)
 
 
 def _value_range(job: Job) -> tuple[float, float] | None:
@@ -175,6 +189,8 @@ def options_of(job: Job) -> BuildOptions:
     Raises:
         ConfigError: a value is outside its set or interval.
     """
+    if job.batch_size is not None:
+        whole_number("batch-size", job.batch_size, 1, _MOST_AT_ONCE)
     return BuildOptions(
         scan=scan_options_of(job),
         max_bad=max_bad_of(job),
@@ -192,12 +208,7 @@ def crew_of(job: Job) -> Crew:
         ConfigError: fewer than one.
     """
     workers = available_processors() if job.workers is None else job.workers
-    if workers < 1:
-        raise ConfigError(
-            f"workers: expected at least 1, got {workers}",
-            {"name": "workers", "expected": "≥ 1", "found": workers},
-        )
-    return Crew(workers, job.backend)
+    return Crew(whole_number("workers", workers, 1, _MOST_AT_ONCE), job.backend)
 
 
 def available_processors() -> int:

@@ -8,22 +8,21 @@ is found and named. It is never dropped, because what kills depends on the machi
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from materialize.atomic import sweep_temporaries
 from materialize.errors import BuildFailedError, MaterializeError
 from materialize.job import Done, Workshop, run_task
 from materialize.manifest import SHARDS_DIRECTORY
-from materialize.orphans import end_with_parent
+from materialize.parallel import BrokenProcessPool, spread
 from materialize.planning import Task, rows_of
 from materialize.population import Population
 from materialize.population.scan_workers import ScanTask, killer_named
 from materialize.receipts import RECEIPTS_DIRECTORY
+from pipelines import PipelineError
 
-BACKENDS = ("loky", "threading", "sequential")
 _ATTEMPTS = 2
 """A pool may break once by bad luck: the system's memory killer, an operator."""
 
@@ -66,6 +65,7 @@ def execute(
 
     Raises:
         BuildFailedError: tasks failed; all their errors are in its ``errors``.
+        ConfigError: joblib has no such backend here.
         RecordReadError: a source kills the process that decodes it.
     """
     left = dict(enumerate(tasks))
@@ -102,20 +102,15 @@ def _outcomes(
     crew: Crew,
 ) -> Iterable[tuple[int, _Outcome]]:
     """Each task's outcome as it is done."""
-    workers = min(crew.workers, len(tasks))
-    if workers <= 1 or crew.backend == "sequential":
-        for number, task in list(tasks.items()):
-            rows = rows_of(population_of(task.generation), task)
-            yield _attempt(number, workshop, task, rows)
-        return
-    # Compiled once here, the kernels are loaded from numba's cache by every worker.
-    _compile_kernels(workshop, population_of(1))
-    pool = Parallel(n_jobs=workers, backend=crew.backend, return_as="generator_unordered")
-    calls = (
-        delayed(_attempt)(number, workshop, task, rows_of(population_of(task.generation), task))
+    workers = max(1, min(crew.workers, len(tasks)))
+    if workers > 1 and crew.backend != "sequential":
+        # Compiled once here, the kernels are loaded from numba's cache by every worker.
+        _compile_kernels(workshop, population_of(1))
+    jobs = (
+        (number, task, rows_of(population_of(task.generation), task))
         for number, task in list(tasks.items())
     )
-    yield from pool(calls)
+    return spread(partial(_attempt, workshop), jobs, workers=workers, backend=crew.backend)
 
 
 def _compile_kernels(workshop: Workshop, population: Population) -> None:
@@ -127,12 +122,12 @@ def _compile_kernels(workshop: Workshop, population: Population) -> None:
     )  # fmt: skip
 
 
-def _attempt(number: int, workshop: Workshop, task: Task, rows: Population) -> tuple[int, _Outcome]:
-    end_with_parent()
+def _attempt(workshop: Workshop, job: tuple[int, Task, Population]) -> tuple[int, _Outcome]:
+    number, task, rows = job
     shards: list[Done] = []
     try:
         shards.extend(run_task(workshop, task, rows))
-    except (MaterializeError, MemoryError) as error:
+    except (MaterializeError, PipelineError, MemoryError) as error:
         name = task.specs[0].file_name()
         error.add_note(f"while building {name} and the {len(task.specs) - 1} shards with it")
         return number, _Outcome(tuple(shards), error)

@@ -6,6 +6,7 @@ task may run anywhere, twice, or in parts.
 """
 
 import datetime
+import os
 import platform
 import tempfile
 import time
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from materialize.atomic import write_file
 from materialize.canonical import sha256_hex
 from materialize.environment import current_environment
-from materialize.errors import ManifestError
+from materialize.errors import ManifestError, StorageError
 from materialize.manifest import shard_path
 from materialize.planning import Task
 from materialize.population import Population, load_images
@@ -36,7 +37,7 @@ from pipelines.transform import Canvas
 DECODED_BYTES_IN_MEMORY = 512 * 2**20
 """A task's decoded sources beyond this go to a mapped temporary file."""
 PIXELS_AT_ONCE = 2**20
-"""Pixels rendered per call: programs of a batch stay in cache, and calls stay few."""
+"""Pixels read or rendered per call: programs of a batch stay in cache, and calls stay few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,8 @@ def render(workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: 
         shard: where the pixels go.
     """
     height, width, _ = shard.spec.image_shape
-    size = workshop.batch_size or max(PIXELS_AT_ONCE // (height * width), 1)
+    largest = max(int((images.heights * images.widths).max()), height * width)
+    size = workshop.batch_size or max(PIXELS_AT_ONCE // largest, 1)
     for start in range(0, len(images), size):
         stop = min(start + size, len(images))
         workshop.pipeline.augment(
@@ -225,7 +227,18 @@ def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.zeros(count, dtype=dtype)
     # The name is gone at once; the mapping keeps the space until the array is dropped.
     with tempfile.TemporaryFile(prefix="materialize-decoded-") as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=(count,))
+        needed = count * dtype.itemsize
+        try:
+            # Taken now: a mapped page that finds no room on the disk later kills the process.
+            os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            raise StorageError(
+                f"{tempfile.gettempdir()}: expected room for {needed:,} bytes of decoded images, "
+                f"got {error.strerror}; free some space, point TMPDIR elsewhere, or begin the "
+                "pipeline with a resize, which is what is kept then",
+                {"path": tempfile.gettempdir(), "expected": needed},
+            ) from error
+        return np.memmap(file, dtype=dtype, mode="r+", shape=(count,))
 
 
 def parameter_table(

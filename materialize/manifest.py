@@ -42,6 +42,8 @@ class PopulationEntry:
     digest: str
     counts: dict[str, int]
     """Number of samples by split."""
+    training_digest: str
+    """`Population.digest`, over the training ids: what the order of every epoch hangs on."""
 
     def __post_init__(self) -> None:
         if self.file != population_name(self.digest):

@@ -15,71 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.canonical import digest
+from materialize.canonical import digest, sha256_hex
 from materialize.errors import (
-    ConfigError,
     ManifestError,
     MaterializeError,
-    SizeMismatchError,
 )
+from materialize.feasibility import stored_shapes
 from materialize.population.table import Population, Quarantined
-from materialize.shards.codecs import find_codec
+from materialize.recipe import Recipe
 from materialize.shards.layout import ShardSpec, rows_digest
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
 from pipelines import Pipeline, fingerprint
-from pipelines.transform import Canvas, Photometric
+from pipelines.transform import Canvas
 
-DEFAULT_SHARD_BYTES = 64 * 2**20
-"""Large enough that an object store's request is cheap, small enough for a worker's memory."""
+DECODED_RUN_BYTES = 2 * 2**30
+"""Decoded sources of one run, at most: what a worker may need room for at once."""
 _ACCEPTED_IDLE_SHARE = 0.1
-PARAMETER_MODES = ("none", "draws", "full")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """The options that decide bytes; everything else about a build only decides time."""
-
-    copies: int
-    """Augmented copies of each training image, at least 1; copy e is what epoch e shows."""
-    seed: int = 0
-    """In [0, 2**64)."""
-    codec: str = "raw"
-    shard_bytes: int = DEFAULT_SHARD_BYTES
-    """Decoded pixels of one shard, at most."""
-    originals: bool = False
-    """Also store the untouched images, of every split."""
-    parameters: str = "draws"
-    """What stands beside each copy: ``none``, the random words (``draws``), or ``full``: the drawn
-    parameters as numbers."""
-    value_range: tuple[float, float] | None = None
-    """For float32 images, the values that mean black and white; needed where a step changes
-    values."""
-
-    def __post_init__(self) -> None:
-        """Checks the options.
-
-        Raises:
-            ConfigError: an option is outside its set or interval.
-        """
-        _require_int("copies", self.copies, 1, 2**20)
-        _require_int("seed", self.seed, 0, 2**64 - 1)
-        _require_int("shard_bytes", self.shard_bytes, 2**12, 2**31)
-        find_codec(self.codec)
-        if self.parameters not in PARAMETER_MODES:
-            raise ConfigError(
-                f"parameters: expected one of {list(PARAMETER_MODES)}, got {self.parameters!r}",
-                {"name": "parameters", "expected": PARAMETER_MODES, "found": self.parameters},
-            )
-        if self.value_range is not None:
-            black, white = map(float, self.value_range)
-            if not black < white:
-                raise ConfigError(
-                    f"value_range: expected black below white, got {self.value_range}",
-                    {"name": "value_range", "found": self.value_range},
-                )
-            # Plans are compared byte for byte, where 0 and 0.0 differ.
-            object.__setattr__(self, "value_range", (black, white))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,62 +43,6 @@ class Task:
     num_rows: int
     specs: tuple[ShardSpec, ...]
     generation: int
-
-
-def image_shape(pipeline: Pipeline, population: Population) -> tuple[int, int, int]:
-    """(H, W, C) that every copy has.
-
-    Raises:
-        SizeMismatchError: the images differ in size and the pipeline does not bring them to one.
-    """
-    sizes = np.unique(np.stack([population.heights, population.widths], axis=1), axis=0)
-    outputs = {pipeline.output_size(int(h), int(w)) for h, w in sizes}
-    if len(outputs) != 1:
-        raise SizeMismatchError(*_size_problem(population, "the pipeline does not resize or crop"))
-    return (*outputs.pop(), population.channels)
-
-
-def original_shape(pipeline: Pipeline, population: Population) -> tuple[int, int, int]:
-    """(H, W, C) of the untouched images: as they come, or after the pipeline's resize.
-
-    Raises:
-        SizeMismatchError: they differ in size and the pipeline has no resize.
-    """
-    if pipeline.resize:
-        return (pipeline.resize.height, pipeline.resize.width, population.channels)
-    size = population.uniform_size()
-    if size is None:
-        raise SizeMismatchError(*_size_problem(population, "originals are not cropped"))
-    return (*size, population.channels)
-
-
-def _size_problem(population: Population, why: str) -> tuple[str, dict[str, Any]]:
-    first = (int(population.heights[0]), int(population.widths[0]))
-    differ = np.flatnonzero((population.heights != first[0]) | (population.widths != first[1]))[:3]
-    offenders = [
-        f"{population.locators[row]} is {population.heights[row]}×{population.widths[row]}"
-        for row in (0, *differ.tolist())
-    ]
-    message = (
-        f"expected images of one size, got {'; '.join(offenders)} …, and {why}; add "
-        "--resize HEIGHTxWIDTH, or begin the pipeline with a resize step"
-    )
-    return message, {"expected": first, "found": offenders}
-
-
-def check_values(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
-    """Refuses to guess what black and white are.
-
-    Raises:
-        ConfigError: float32 images meet a step that changes values, and no range was given.
-    """
-    toning = [s.name for s in pipeline.moving_steps if isinstance(s, Photometric)]
-    if population.dtype == "float32" and toning and recipe.value_range is None:
-        raise ConfigError(
-            f"value_range: expected the values that mean black and white, since {toning[0]} "
-            "changes the values of float32 images, got none; give --value-range 0,1 or another",
-            {"name": "value_range", "expected": "black, white", "found": None},
-        )
 
 
 def recipe_digest(pipeline: Pipeline, recipe: Recipe) -> str:
@@ -166,13 +62,7 @@ def parameter_names(pipeline: Pipeline, shape: tuple[int, int]) -> tuple[str, ..
 
 
 def tasks(
-    pipeline: Pipeline,
-    recipe: Recipe,
-    population: Population,
-    *,
-    generation: int = 1,
-    copies: range | None = None,
-    originals: bool | None = None,
+    pipeline: Pipeline, recipe: Recipe, population: Population, *, generation: int = 1
 ) -> Iterator[Task]:
     """The tasks of one generation, run by run; one task holds all shards of its run.
 
@@ -181,53 +71,80 @@ def tasks(
         recipe: the options that decide bytes.
         population: the generation's images.
         generation: its number, from 1.
-        copies: which copies to write; all of the recipe's by default.
-        originals: whether to write the untouched images; the recipe's choice by default.
     """
-    copies = range(recipe.copies) if copies is None else copies
-    originals = recipe.originals if originals is None else originals
     for split in SPLITS:
         rows = population.split_rows(split)
-        wanted = copies if split == "train" else range(0)
-        if not len(rows) or not (originals or len(wanted)):
+        shapes = stored_shapes(pipeline, recipe, population, split)
+        if not len(rows) or not shapes:
             continue
-        shapes = [original_shape(pipeline, population)] if originals else []
-        shapes += [image_shape(pipeline, population)] if len(wanted) else []
-        value_bytes = np.dtype(population.dtype).itemsize
-        row_bytes = max(int(np.prod(shape)) for shape in shapes) * value_bytes
-        runs = -(-len(rows) // max(recipe.shard_bytes // row_bytes, 1))
-        at_once = -(-len(rows) // runs)  # runs of one length, so that tasks take equally long
+        at_once = rows_per_run(pipeline, recipe, population, rows, list(shapes.values()))
         for run, first in enumerate(range(rows.start, rows.stop, at_once)):
-            count = min(at_once, rows.stop - first)
+            here = slice(first, min(first + at_once, rows.stop))
             common = ShardSpec(
                 kind="original", generation=generation, split=split, run=run,
-                first_row=first - rows.start, num_rows=count, copy=-1, image_shape=shapes[0],
+                first_row=first - rows.start, num_rows=here.stop - here.start, copy=-1,
+                image_shape=next(iter(shapes.values())),
                 image_dtype="float32" if population.dtype == "float32" else "uint8",
                 codec=recipe.codec, parameters="none", recipe="",
                 rows_digest=rows_digest(
-                    population.ids[first : first + count],
-                    population.labels[first : first + count],
-                    population.class_names,
+                    population.ids[here], population.labels[here], population.class_names
                 ),
+                sources_digest=sha256_hex(np.ascontiguousarray(population.digests[here]).data),
             )  # fmt: skip
-            specs = [common] if originals else []
-            specs += [_copy_spec(common, pipeline, recipe, shapes[-1], copy) for copy in wanted]
-            yield Task(first, count, tuple(specs), generation)
+            specs = [common] if "original" in shapes else []
+            if "copy" in shapes:
+                specs += _copy_specs(common, pipeline, recipe, shapes["copy"])
+            yield Task(first, common.num_rows, tuple(specs), generation)
 
 
-def _copy_spec(
-    common: ShardSpec, pipeline: Pipeline, recipe: Recipe, shape: tuple[int, int, int], copy: int
-) -> ShardSpec:
+def rows_per_run(
+    pipeline: Pipeline,
+    recipe: Recipe,
+    population: Population,
+    rows: range,
+    shapes: Sequence[tuple[int, int, int]],
+) -> int:
+    """How many rows a run has: as many as fit a shard, and no more than can be decoded at once.
+
+    A function of the recipe and the population, and of nothing that may differ between a build, an
+    extension and a repair.
+
+    Args:
+        pipeline: its resize decides what a decoded source takes.
+        recipe: its ``shard_bytes`` is the limit of a shard.
+        population: the generation's images.
+        rows: those of one split.
+        shapes: of everything the recipe stores of them.
+    """
+    value_bytes = np.dtype(population.dtype).itemsize
+    stored = max(int(np.prod(shape)) for shape in shapes) * value_bytes
+    if pipeline.resize:
+        decoded = pipeline.resize.height * pipeline.resize.width
+    else:
+        here = slice(rows.start, rows.stop)
+        pixels = population.heights[here].astype(np.int64) * population.widths[here]
+        decoded = int(pixels.max())
+    decoded *= population.channels * value_bytes
+    at_most = max(min(recipe.shard_bytes // stored, DECODED_RUN_BYTES // decoded), 1)
+    runs = -(-len(rows) // at_most)
+    return -(-len(rows) // runs)  # runs of one length, so that tasks take equally long
+
+
+def _copy_specs(
+    common: ShardSpec, pipeline: Pipeline, recipe: Recipe, shape: tuple[int, int, int]
+) -> Iterator[ShardSpec]:
     names = {
         "none": (),
         "draws": pipeline.word_names,
         "full": parameter_names(pipeline, shape[:2]),
     }[recipe.parameters]
-    return replace(
-        common, kind="copy", copy=copy, image_shape=shape,
+    first = replace(
+        common, kind="copy", copy=0, image_shape=shape,
         parameters="none" if not names else "full" if recipe.parameters == "full" else "draws",
         recipe=recipe_digest(pipeline, recipe), draw_words=names,
     )  # fmt: skip
+    for copy in range(recipe.copies):
+        yield replace(first, copy=copy)
 
 
 def shared_out(work: Sequence[Task], workers: int) -> list[Task]:
@@ -301,10 +218,10 @@ def checked_population(path: Path, identity: str) -> Population:
 
 
 def population_identity(population: Population) -> str:
-    """What a population decides about bytes: ids, labels, splits, sizes; not where files lie."""
+    """What a population decides about bytes: who is in, what they are; not where files lie."""
     hasher = hashlib.sha256(b"materialize-population-identity-1\0")
     hasher.update(len(population).to_bytes(8, "little"))
-    for column in ("ids", "labels", "splits", "heights", "widths"):
+    for column in ("ids", "digests", "labels", "splits", "heights", "widths"):
         hasher.update(np.ascontiguousarray(getattr(population, column)).data)
     facts = {
         "class_names": list(population.class_names),
@@ -322,11 +239,3 @@ def estimated_bytes(work: Sequence[Task]) -> int:
         for task in work
         for spec in task.specs
     )
-
-
-def _require_int(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(
-            f"{name}: expected a whole number in [{low}, {high}], got {value!r}",
-            {"name": name, "expected": [low, high], "found": value},
-        )

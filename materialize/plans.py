@@ -6,6 +6,7 @@ and the population, so any machine that starts the same job claims the same byte
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from materialize.atomic import AlreadyPublishedError, publish_file
 from materialize.canonical import canonical_json, sha256_hex
 from materialize.errors import ManifestMissingError, PlanConflictError
 from materialize.manifest import Manifest, PopulationEntry, decode_canonical, population_name
-from materialize.planning import Recipe, population_identity
+from materialize.planning import population_identity
 from materialize.population import Population
+from materialize.recipe import Recipe
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline
 from pipelines.serialization import canonical_text, fingerprint, from_canonical_text
@@ -41,6 +43,8 @@ class Plan:
     """All generations, the newest last."""
     quarantine: dict[str, int]
     """Number of records left out, by reason."""
+    excluded: tuple[str, ...] = ()
+    """Locators of records left out by order of the user, now and whenever this is extended."""
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -60,7 +64,9 @@ class Plan:
         return from_canonical_text(self.pipeline)
 
 
-def first_plan(pipeline: Pipeline, recipe: Recipe, population: Population) -> Plan:
+def first_plan(
+    pipeline: Pipeline, recipe: Recipe, population: Population, excluded: Iterable[str] = ()
+) -> Plan:
     """The plan that makes a dataset of one generation."""
     return Plan(
         number=1,
@@ -71,10 +77,17 @@ def first_plan(pipeline: Pipeline, recipe: Recipe, population: Population) -> Pl
         class_names=population.class_names,
         populations=(population_entry(1, population),),
         quarantine=quarantine_counts(population),
+        excluded=tuple(sorted(set(excluded))),
     )
 
 
-def next_plan(previous: Plan, manifest: Manifest, copies: int, added: Population | None) -> Plan:
+def next_plan(
+    previous: Plan,
+    manifest: Manifest,
+    copies: int,
+    added: Population | None,
+    excluded: Iterable[str] = (),
+) -> Plan:
     """The plan that takes a dataset to more copies, and to one more generation if any was added."""
     populations = previous.populations
     if added is not None:
@@ -87,6 +100,7 @@ def next_plan(previous: Plan, manifest: Manifest, copies: int, added: Population
         class_names=added.class_names if added is not None else previous.class_names,
         populations=populations,
         quarantine=quarantine_counts(added) if added is not None else previous.quarantine,
+        excluded=tuple(sorted({*previous.excluded, *excluded})),
     )
 
 
@@ -94,7 +108,9 @@ def population_entry(generation: int, population: Population) -> PopulationEntry
     """What plan and manifest say about a population."""
     identity = population_identity(population)
     counts = {split: len(population.split_rows(split)) for split in SPLITS}
-    return PopulationEntry(generation, population_name(identity), identity, counts)
+    return PopulationEntry(
+        generation, population_name(identity), identity, counts, population.digest()
+    )
 
 
 def quarantine_counts(population: Population) -> dict[str, int]:
@@ -118,8 +134,8 @@ def claim(directory: Path, plan: Plan) -> None:
         differences = _differences(standing, plan)
         raise PlanConflictError(
             f"{directory} was begun with another plan: {differences}. Nothing was changed. Use the "
-            "same options to go on, `materialize extend` to add copies or images, or another "
-            "output directory",
+            "same options to go on, `materialize extend` to add to a complete dataset, or another "
+            f"output; to give up what was begun but not published, delete {plan.file_name} there",
             {"path": str(directory), "differences": differences},
         ) from error
 

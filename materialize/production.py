@@ -11,10 +11,15 @@ from pathlib import Path
 
 from materialize import planning
 from materialize.atomic import make_directory, sweep_temporaries
-from materialize.errors import BuildIncompleteError, ConfigError, StorageError
+from materialize.errors import (
+    BuildFailedError,
+    BuildIncompleteError,
+    ConfigError,
+    StorageError,
+)
 from materialize.executor import Crew, execute
 from materialize.job import Done, Workshop
-from materialize.manifest import SHARDS_DIRECTORY, Manifest, Totals
+from materialize.manifest import SHARDS_DIRECTORY, Manifest, Totals, manifest_name
 from materialize.plans import Plan
 from materialize.population import DEFAULT_MAX_BAD, Population, ScanOptions
 from materialize.progress import Progress, Watch
@@ -35,7 +40,7 @@ class BuildOptions:
     part: tuple[int, int] | None = None
     """(i, n): write the i-th of n parts only, i from 1; `finish` publishes them all."""
     max_seconds: float | None = None
-    """Begin no shard after so many seconds."""
+    """Begin no shard after so many seconds of building; the scan before it does not count."""
     batch_size: int | None = None
     """Images rendered per call; None chooses by size."""
 
@@ -49,6 +54,11 @@ class BuildOptions:
             raise ConfigError(
                 f"part: expected i/n with 1 ≤ i ≤ n, got {self.part[0]}/{self.part[1]}",
                 {"name": "part", "expected": "1 ≤ i ≤ n", "found": self.part},
+            )
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise ConfigError(
+                f"max_seconds: expected more than 0, got {self.max_seconds}",
+                {"name": "max_seconds", "expected": "> 0", "found": self.max_seconds},
             )
         if not 0 <= self.max_bad <= 1:
             raise ConfigError(
@@ -85,6 +95,8 @@ class Production:
     work: Sequence[planning.Task]
     standing: tuple[ShardEntry, ...]
     """Shards of the manifest before."""
+    warnings: tuple[str, ...] = ()
+    """What the report is to say besides."""
 
     def run(self, options: BuildOptions, started: float, progress: Progress | None) -> BuildReport:
         """Writes what is missing and, unless this is a part, publishes.
@@ -98,16 +110,26 @@ class Production:
             BuildIncompleteError: time ran out.
             BuildFailedError: shards failed; their errors are in its ``errors``.
         """
-        deadline = None if options.max_seconds is None else started + options.max_seconds
+        # Counted from here: a scan that takes longer than the limit must not stop every run anew.
+        limit = options.max_seconds
         workshop = Workshop(
             self.directory, self.source, self.pipeline, self.plan.recipe.seed,
-            self.plan.recipe.value_range, options.batch_size, deadline,
+            self.plan.recipe.value_range, options.batch_size,
+            None if limit is None else time.monotonic() + limit,
+            promised=_promised(self.directory, self.plan),
         )  # fmt: skip
         tasks = part_of(self.work, options.part)
         specs = [spec for task in tasks for spec in task.specs]
         grouped = planning.shared_out(tasks, options.crew.workers)
         with Watch(self.directory, specs, progress):
             done = execute(workshop, grouped, self._population, options.crew)
+        _check_promises(self.directory, done)
+        if len(done) < len(specs) and not any(shard.timings_s for shard in done):
+            raise ConfigError(
+                f"max_seconds: {limit} s were not enough to begin a single shard after starting "
+                "the workers, and would not be the next time; allow more",
+                {"name": "max_seconds", "found": limit},
+            )
         if len(done) < len(specs):
             raise incomplete(
                 self.directory, len(specs) - len(done), len(specs), "were left when time ran out"
@@ -119,11 +141,32 @@ class Production:
         built = [shard for shard in done if shard.timings_s]
         return BuildReport(
             self.directory, manifest, self.populations, len(built), time.monotonic() - started,
-            _summed(built), _warnings(self.populations[-1]),
+            _summed(built), (*self.warnings, *_warnings(self.populations[-1])),
         )  # fmt: skip
 
     def _population(self, generation: int) -> Population:
         return self.populations[generation - 1]
+
+
+def _promised(directory: Path, plan: Plan) -> dict[str, str]:
+    """The SHA-256 of every shard, by file, where this plan's manifest is published already."""
+    path = directory / manifest_name(plan.number)
+    if not path.exists():
+        return {}
+    manifest = Manifest.from_bytes(path.read_bytes(), str(path))
+    return {entry.file: entry.file_sha256 for entry in manifest.shards}
+
+
+def _check_promises(directory: Path, done: Sequence[Done]) -> None:
+    """Refuses to go on with shards that are not the published ones; none of them was written."""
+    broken = [shard.entry.file for shard in done if not shard.is_stored]
+    if broken:
+        raise BuildFailedError(
+            f"{directory}: expected the {len(broken)} damaged or missing shards, such as "
+            f"{broken[0]}, to come out as the manifest promises, got other bytes: the software "
+            "differs from what built them. Nothing was replaced; `materialize repair` says how",
+            {"path": str(directory), "files": broken},
+        )
 
 
 def part_of(work: Sequence[planning.Task], part: tuple[int, int] | None) -> list[planning.Task]:

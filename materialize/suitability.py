@@ -16,10 +16,11 @@ import numpy as np
 
 from materialize import planning
 from materialize.errors import QuarantineLimitError, SizeMismatchError
-from materialize.planning import Recipe
+from materialize.feasibility import check_feasible, copy_shape
 from materialize.population import Population, check_quarantine
 from materialize.population.identity import equal_rows
 from materialize.production import BuildOptions
+from materialize.recipe import Recipe
 from materialize.sources.base import SPLITS, first_few
 from pipelines import Pipeline
 from pipelines.diagnosis import Finding, diagnose
@@ -179,9 +180,10 @@ def _extent(population: Population, pipeline: Pipeline, recipe: Recipe | None) -
     Raises:
         SizeMismatchError: the images would end with different sizes.
     """
-    shape = planning.image_shape(pipeline, population)
+    shape = copy_shape(pipeline, population)
     if recipe is None:
         return None
+    check_feasible(pipeline, recipe, population)
     work = list(planning.tasks(pipeline, recipe, population))
     specs = [spec for task in work for spec in task.specs]
     rows = sum(spec.num_rows for spec in specs)

@@ -124,7 +124,8 @@ def to_fixed_point(
         half_y: (n,) (H - 1) / 2.
         out_x: the output's centre.
         out_y: likewise.
-        halvings: (n,) how often each source has been halved: pixel centres stay where they are.
+        halvings: (n, 2) how often each source's columns (x) and rows (y) have been halved: pixel
+            centres stay where they are.
 
     Returns:
         (n, 6) int64, and the largest magnitudes of a step and of an offset in pixels. Where these
@@ -134,12 +135,13 @@ def to_fixed_point(
     largest = np.zeros(2)
     for row in range(total.shape[0]):
         xx, xy, xt, yx, yy, yt = total[row]
-        scale = 0.5 ** halvings[row]
-        x = ((xt + half_x[row] - (xx * out_x + xy * out_y)) + 0.5) * scale - 0.5
-        y = ((yt + half_y[row] - (yx * out_x + yy * out_y)) + 0.5) * scale - 0.5
-        entries = (xx * scale, xy * scale, x, yx * scale, yy * scale, y)
+        by_x, by_y = 0.5 ** halvings[row, 0], 0.5 ** halvings[row, 1]
+        x = ((xt + half_x[row] - (xx * out_x + xy * out_y)) + 0.5) * by_x - 0.5
+        y = ((yt + half_y[row] - (yx * out_x + yy * out_y)) + 0.5) * by_y - 0.5
+        entries = (xx * by_x, xy * by_x, x, yx * by_y, yy * by_y, y)
         for column in range(6):
             kind = 1 if column in (2, 5) else 0
-            largest[kind] = max(largest[kind], abs(entries[column]))
+            # Unlike max, this keeps a NaN, which is then refused like any entry too large.
+            largest[kind] = np.maximum(largest[kind], abs(entries[column]))
             out[row, column] = np.int64(np.rint(entries[column] * 4294967296.0))
     return out, largest

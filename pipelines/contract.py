@@ -102,13 +102,27 @@ def pack(images: Sequence[Batch] | Batch) -> Arena:
     heights = np.array([image.shape[0] for image in images], dtype=np.int64)
     widths = np.array([image.shape[1] for image in images], dtype=np.int64)
     channels = images[0].shape[2] if len(images) else 1
+    arena = blank(heights, widths, channels, images[0].dtype if len(images) else np.dtype(np.uint8))
+    for row, image in enumerate(images):
+        arena.image(row)[...] = image
+    return arena
+
+
+def blank(
+    heights: NDArray[np.int64], widths: NDArray[np.int64], channels: int, dtype: np.dtype[Any]
+) -> Arena:
+    """An arena of zeros, to be filled image by image.
+
+    Args:
+        heights: (n,)
+        widths: (n,)
+        channels: of every image.
+        dtype: uint8 or float32.
+    """
     sizes = heights * widths * channels
     ends = np.cumsum(sizes)
     room = int(ends[-1]) + int((widths * channels).max()) + SLACK_BYTES if len(sizes) else 0
-    values = np.zeros(room, dtype=images[0].dtype if len(images) else np.uint8)
-    for image, start, size in zip(images, ends - sizes, sizes, strict=True):
-        values[start : start + size] = image.reshape(-1)
-    return Arena(values, ends - sizes, heights, widths, channels)
+    return Arena(np.zeros(room, dtype=dtype), ends - sizes, heights, widths, channels)
 
 
 def view(images: Batch) -> Arena:

@@ -107,34 +107,44 @@ def place_rows(
             upper and the lower two neighbours.
         room: at least num_rows · columns.
     """
-    high, wide = shape[0] << 32, shape[1] << 32
-    step_x, step_y = line[0], line[3]
     for r in range(num_rows):
         row = r if load_int32(spans, 2 * r + 1) > load_int32(spans, 2 * r) else some
-        begin, end = load_int32(spans, 2 * row), load_int32(spans, 2 * row + 1) - 1
-        x = line[2] + line[1] * (first + row)
-        y = line[5] + line[4] * (first + row)
-        to = r * columns
-        # One loop for each kind of border, so that none of them decides anything per pixel.
-        if border == NEAREST:
-            for i in range(columns):
-                place = _place(x + step_x * i, y + step_y * i, shape, half, mask)
-                _put(to + i, places, room, place)
-        elif border == CONSTANT:
-            for i in range(columns):
-                seen = min(max(i, begin), end)
-                place = _place(x + step_x * seen, y + step_y * seen, shape, half, mask)
-                _put(to + i, places, room, place)
-        elif is_near(x, x + step_x * columns, wide) and is_near(y, y + step_y * columns, high):
-            for i in range(columns):
-                u = fold_near(x + step_x * i, wide, border)
-                v = fold_near(y + step_y * i, high, border)
-                _put(to + i, places, room, _place(u, v, shape, half, mask))
-        else:
-            for i in range(columns):
-                u = fold_far(x + step_x * i, wide, border)
-                v = fold_far(y + step_y * i, high, border)
-                _put(to + i, places, room, _place(u, v, shape, half, mask))
+        span = (load_int32(spans, 2 * row), load_int32(spans, 2 * row + 1) - 1)
+        _place_row(line, first + row, span, columns, shape, border, half, mask, places,
+                   r * columns, room)  # fmt: skip
+
+
+@compiled
+def _place_row(
+    line: Int, row: Int, span: Int, columns: Int, shape: Int, border: Int, half: Int, mask: Int,
+    places: Int, to: Int, room: Int,
+) -> None:  # fmt: skip
+    """Writes one row of `place_rows` from place ``to`` on; ``span`` is its first and last pixel.
+
+    There is one loop for each kind of border, so that none of them decides anything per pixel.
+    """
+    high, wide = shape[0] << 32, shape[1] << 32
+    step_x, step_y = line[0], line[3]
+    x, y = line[2] + line[1] * row, line[5] + line[4] * row
+    if border == NEAREST:
+        for i in range(columns):
+            place = _place(x + step_x * i, y + step_y * i, shape, half, mask)
+            _put(to + i, places, room, place)
+    elif border == CONSTANT:
+        for i in range(columns):
+            seen = min(max(i, span[0]), span[1])
+            place = _place(x + step_x * seen, y + step_y * seen, shape, half, mask)
+            _put(to + i, places, room, place)
+    elif is_near(x, x + step_x * columns, wide) and is_near(y, y + step_y * columns, high):
+        for i in range(columns):
+            u = fold_near(x + step_x * i, wide, border)
+            v = fold_near(y + step_y * i, high, border)
+            _put(to + i, places, room, _place(u, v, shape, half, mask))
+    else:
+        for i in range(columns):
+            u = fold_far(x + step_x * i, wide, border)
+            v = fold_far(y + step_y * i, high, border)
+            _put(to + i, places, room, _place(u, v, shape, half, mask))
 
 
 @compiled

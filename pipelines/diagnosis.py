@@ -236,8 +236,12 @@ def _resized_crop(step: ResizedCrop, facts: Facts) -> Iterator[Complaint]:
         return
     shrink = float(np.sqrt(step.area[0]))
     yield from _upsampling(step, facts.smallest[0] * shrink, facts.smallest[1] * shrink)
-    largest = max(min(h / step.height, w / step.width) for h, w in facts.sizes)
-    if facts.dtype != "uint8" and largest * float(np.sqrt(step.area[1])) > PREFILTER_FROM:
+    largest = max(
+        min(float(np.sqrt(step.area[1] * h * w * step.aspect_max)), side) / size
+        for h, w in facts.sizes
+        for side, size in ((h, step.height), (w, step.width))
+    )
+    if facts.dtype != "uint8" and largest > PREFILTER_FROM:
         message = f"windows shrink by up to {largest:.1f}, which needs a prefilter of whole levels"
         yield "error", message, "store the images as uint8"
 

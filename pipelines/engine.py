@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import kernels, reference
-from pipelines.contract import Arena, Batch, pack
+from pipelines.contract import Arena, Batch, blank
 from pipelines.errors import ImageContractError
 from pipelines.kernels import BORDERS, WEIGHT_BITS
 from pipelines.program import Programs
@@ -68,7 +68,8 @@ def run(
             {"expected": expected, "found": out.shape},
         )
     if images.values.dtype == np.uint8:
-        _run_uint8(programs, _prefiltered(images, programs.halvings), sampling, out, plain)
+        sources = _prefiltered(images, programs.halvings, plain)
+        _run_uint8(programs, sources, sampling, out, plain)
     else:
         _run_float32(programs, images, sampling, out, value_range, plain)
 
@@ -143,22 +144,38 @@ def _run_float32(
     )  # fmt: skip
 
 
-def _prefiltered(images: Arena, halvings: NDArray[np.int64]) -> Arena:
-    """The arena with every image halved as often as its program asks; shared work is done once."""
+def _prefiltered(images: Arena, halvings: NDArray[np.int64], plain: bool) -> Arena:
+    """The arena with every image halved as often as its program asks.
+
+    Images that several programs want alike are reduced once. Beyond the result only the reduction
+    being made and the one it is made of are in memory: three quarters of one image at most.
+    """
     if not halvings.any():
         return images
-    reduced: dict[tuple[int, int], Batch] = {}
-    for row in range(len(images)):
-        key = (int(images.starts[row]), int(halvings[row]))
-        if key in reduced:
-            continue
-        image = images.image(row)
-        for level in range(1, key[1] + 1):
-            known = reduced.get((key[0], level))
-            image = kernels.halve(image) if known is None else known
-            reduced[key[0], level] = image
-        reduced[key] = image
-    order = {key: place for place, key in enumerate(reduced)}
-    packed = pack(list(reduced.values()))
-    keys = zip(images.starts.tolist(), halvings.tolist(), strict=True)
-    return packed.take(np.array([order[key] for key in keys]))
+    sources = np.stack([images.starts, images.heights, images.widths], axis=1)
+    _, rows, places = np.unique(
+        np.concatenate([sources, halvings], axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    width_divisors, height_divisors = (1 << halvings[rows]).T
+    reduced = blank(
+        -(-images.heights[rows] // height_divisors),
+        -(-images.widths[rows] // width_divisors),
+        images.channels,
+        images.values.dtype,
+    )
+    for place, row in enumerate(rows):
+        across, down = halvings[row].tolist()
+        reduced.image(place)[...] = _reduced(images.image(row), across, down, plain)
+    return reduced.take(places)
+
+
+def _reduced(image: Batch, across: int, down: int, plain: bool) -> Batch:
+    """An image with its columns halved ``across`` and its rows ``down`` times.
+
+    Both at once as long as both are left, whatever else a batch asks for, so that an image does not
+    depend on its batch.
+    """
+    halve = reference.halve if plain else kernels.halve
+    for level in range(max(across, down)):
+        image = halve(image, level < across, level < down)
+    return image

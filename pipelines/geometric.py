@@ -81,6 +81,10 @@ class _Shift(Geometric):
             good = good and self.by >= 0
         require(good, self, "by", "a number ≥ 0 or a list of numbers, below 2**20", self.by)
 
+    def words_needed(self) -> int:
+        """One for an interval; a choice takes two, and its sign the third."""
+        return 1 if isinstance(self.by, float) else self.num_words
+
     def reach(self) -> tuple[float, bool]:
         """The largest shift that can be drawn, and whether it is a fraction of the size."""
         if isinstance(self.by, tuple):
@@ -184,6 +188,10 @@ class Zoom(Geometric):
         require(good, self, "by", expected, self.by, advice)
         if not isinstance(self.by, float | int):
             object.__setattr__(self, "by", tuple(self.by))
+
+    def words_needed(self) -> int:
+        """One for each factor."""
+        return 1 if self.keep_aspect else self.num_words
 
     def draw(self, words: Words, canvas: Canvas) -> Parameters:
         """``zoom_x`` and ``zoom_y``."""
@@ -299,10 +307,14 @@ class ResizedCrop(Geometric):
     """Cuts a window of drawn area and aspect and scales it to a fixed size.
 
     Szegedy et al., "Going deeper with convolutions" (CVPR 2015), section 6: area a fraction of the
-    image's, aspect log-uniform. The window is fitted into the image by shrinking it (no retries, so
-    that the number of words is fixed); the aspect is drawn uniformly between its ends on either
-    side of 1 by a fair coin, which needs no logarithm. Reductions beyond 1.5 are prefiltered by
-    halving.
+    image's, aspect log-uniform. Two things differ here. The aspect is drawn uniformly between its
+    ends on either side of 1 by a fair coin, which needs no logarithm. And a window that does not
+    fit is cut at the image's sides instead of drawn again, so that the number of words is fixed:
+    large areas come out smaller and other aspects than drawn. With the defaults that happens to
+    15 % of the windows of a square image, whose mean area becomes 0.533 instead of 0.540, and to
+    26 % of those of a 4:3 image, with 0.518.
+
+    An axis that is reduced by more than 1.5 is prefiltered by halving, each axis on its own.
     """
 
     name = "resized_crop"
@@ -360,11 +372,10 @@ class ResizedCrop(Geometric):
         """The result's size."""
         return canvas.resized(self.height, self.width)
 
-    def shrink(self, parameters: Parameters, canvas: Canvas) -> Values:
-        """The smaller of the two reductions, so that a prefilter never blurs an axis that grows."""
-        return np.minimum(
-            parameters["width_px"] / self.width, parameters["height_px"] / self.height
-        )
+    def shrink(self, parameters: Parameters, canvas: Canvas) -> NDArray[np.float64]:
+        """Each axis' own reduction, so that a prefilter never blurs an axis that grows."""
+        across = parameters["width_px"] / self.width
+        return np.stack([across, parameters["height_px"] / self.height], axis=1)
 
 
 def _within(words: Words, spare: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -51,6 +51,9 @@ _STEPS: tuple[Transform, ...] = (
     *_SHIFTS[:2], Rotation(max_deg=0), *_SHIFTS[2:4], Shear(max_deg=0), Zoom(by=0.0),
     *_SHIFTS[4:], KerasChannelShift(by=0), HorizontalFlip(), VerticalFlip(),
 )  # fmt: skip
+_BOUND = 2.0**40
+"""Magnitudes stay below: there angles keep their fractions (`pipelines.affine.cosine_sine`), and no
+product of parameters overflows on its way to the check of the matrices."""
 _BRIGHTNESS = KerasBrightness(factor=(1.0, 1.0))
 _INTERPOLATIONS = {0: "nearest", 1: "bilinear"}
 
@@ -78,8 +81,9 @@ def apply_transform(
         (n, H, W, C) of the images' dtype, a new array.
 
     Raises:
-        ParameterError: an unknown parameter or option, a value that is not finite, a number of
-            dictionaries that is not the number of images.
+        ParameterError: an unknown parameter or option, a value that is not finite or from 2**40 on,
+            a matrix too extreme for fixed point, a number of dictionaries that is not the number of
+            images.
         ImageContractError: images of another rank, dtype or number of channels.
 
     Exactness: uint8 within 1 level of Keras' float32 result rounded, or within ceil(b) + 1 where
@@ -91,29 +95,29 @@ def apply_transform(
     columns = {name: _column(parameters, name) for name in _NEUTRAL}
     brightened = ~np.isnan(columns["brightness"])
     is_uint8 = images.dtype == np.uint8
+    # Float images have their brightness changed afterwards.
+    in_pipeline = brightened & is_uint8
     fill, value_range = ((cval,), None) if is_uint8 else ((0.0,), (cval, cval + 255.0))
     out = np.empty_like(images)
-    for bright in (False, True):
-        rows = np.flatnonzero((brightened & is_uint8) == bright)
-        if not len(rows):
-            continue
+    for steps, chosen in ((_STEPS, ~in_pipeline), ((*_STEPS, _BRIGHTNESS), in_pipeline)):
         pipeline = Pipeline(
-            steps=(*_STEPS, _BRIGHTNESS) if bright else _STEPS, border=fill_mode, fill=fill,
+            steps=steps, border=fill_mode, fill=fill,
             interpolation=_INTERPOLATIONS[interpolation_order],
         )  # fmt: skip
-        here = {name: column[rows] for name, column in columns.items()}
-        drawn = _drawn(here, *images.shape[1:3])
-        out[rows] = _run(pipeline, images[rows], drawn[: len(pipeline.steps)], value_range)
-    if not is_uint8:
-        for row in np.flatnonzero(brightened):
-            out[row] = _brightened(out[row], columns["brightness"][row])
+        rows = np.flatnonzero(chosen)
+        drawn = _drawn(columns, rows, *images.shape[1:3])[: len(steps)]
+        out[rows] = _run(pipeline, images[rows], drawn, value_range)
+    for row in np.flatnonzero(brightened & ~in_pipeline):
+        out[row] = _brightened(out[row], columns["brightness"][row])
     return out
 
 
-def _drawn(columns: Mapping[str, NDArray[np.float64]], height: int, width: int) -> list[Parameters]:
-    """Keras' numbers as the parameters of `_STEPS` and `_BRIGHTNESS`."""
-    count = len(columns["theta"])
-    off_x, off_y = (np.full(count, lag * 0.5) for lag in (height - width, width - height))
+def _drawn(
+    of_all: Mapping[str, NDArray[np.float64]], rows: NDArray[np.intp], height: int, width: int
+) -> list[Parameters]:
+    """Keras' numbers of some images as the parameters of `_STEPS` and `_BRIGHTNESS`."""
+    columns = {name: column[rows] for name, column in of_all.items()}
+    off_x, off_y = (np.full(len(rows), lag * 0.5) for lag in (height - width, width - height))
     shift = columns["channel_shift_intensity"]
     return [
         {"shift_px": off_x}, {"shift_px": off_y}, {"angle_deg": columns["theta"]},
@@ -131,6 +135,8 @@ def _run(
     drawn: Sequence[Parameters],
     value_range: tuple[float, float] | None,
 ) -> Batch:
+    if not len(images):
+        return images
     arena = pack(images)
     canvas = Canvas(arena.heights, arena.widths)
     out = np.empty_like(images)
@@ -160,12 +166,19 @@ def _column(parameters: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.fl
     for row, value in enumerate(given):
         if value is None and _NEUTRAL[name] is None:
             continue
-        if not (isinstance(value, int | float | np.number | np.bool_) and np.isfinite(value)):
+        if not _is_bounded(value):
+            expected = "a finite number of magnitude below 2**40"
             raise ParameterError(
-                f"image {row}: {name}: expected a finite number, got {value!r}; draw it again",
-                {"row": row, "name": name, "expected": "a finite number", "found": value},
+                f"image {row}: {name}: expected {expected}, got {value!r}; draw it again",
+                {"row": row, "name": name, "expected": expected, "found": value},
             )
     return np.array([np.nan if value is None else value for value in given], dtype=np.float64)
+
+
+def _is_bounded(value: Any) -> bool:
+    """True for a real number, not NaN, of a magnitude below `_BOUND`."""
+    is_real = isinstance(value, int | float | np.integer | np.floating | np.bool_)
+    return is_real and bool(-_BOUND < value < _BOUND)
 
 
 def _check_options(

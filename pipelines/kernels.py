@@ -192,11 +192,16 @@ def warp_float32(
                     smallest, largest = min(smallest, value), max(largest, value)
                     out[k, j, i, channel] = min(max(value * gain + bias, low), high)
         if clips:
-            least = min(max(smallest * gain + tones[k, 4], low), high)
-            most = min(max(largest * gain + tones[k, 4], low), high)
-            flat = out[k].reshape(-1)
-            for i in range(flat.shape[0]):
-                flat[i] = min(max(flat[i], least), most)
+            _clip_to_own_range(out[k].reshape(-1), smallest, largest, tones[k])
+
+
+@compiled
+def _clip_to_own_range(values: Array, smallest: Int, largest: Int, tone: Array) -> None:
+    """Clips toned values to what the image's extremes become without the shift."""
+    least = min(max(smallest * tone[0] + tone[4], tone[2]), tone[3])
+    most = min(max(largest * tone[0] + tone[4], tone[2]), tone[3])
+    for i in range(values.shape[0]):
+        values[i] = min(max(values[i], least), most)
 
 
 @compiled
@@ -218,22 +223,35 @@ def _sample(source: Array, start: Int, shape: Int, x: Int, y: Int, half: Int, ma
 
 
 @compiled
-def halve(image: Array) -> Array:
-    """Every 2×2 block's mean, rounded half up: (H, W, C) uint8 to (max(H//2, 1), max(W//2, 1), C).
+def halve(image: Array, columns: bool, rows: bool) -> Array:
+    """Half as many columns, rows or both: the mean of each two or four pixels, rounded half up.
 
-    An odd last row or column is dropped, as long as another remains.
+    Nothing of the image is lost: an odd last column or row is averaged with itself. Both axes at
+    once are rounded once, which lightens by 1/8 of a level on average; one axis after the other
+    would by 1/2.
+
+    Args:
+        image: (H, W, C) uint8.
+        columns: True for (W + 1) // 2 columns.
+        rows: True for (H + 1) // 2 rows.
     """
     height, width, channels = image.shape
-    out = np.empty((max(height // 2, 1), max(width // 2, 1), channels), np.uint8)
-    down, right = min(1, height - 1), min(1, width - 1)
-    for j in range(out.shape[0]):
-        for i in range(out.shape[1]):
+    down, across = (2 if rows else 1), (2 if columns else 1)
+    num_rows, num_columns = (height + down - 1) // down, (width + across - 1) // across
+    out = np.empty((num_rows, num_columns, channels), np.uint8)
+    for j in range(num_rows):
+        top = down * j
+        bottom = min(top + down - 1, height - 1)
+        for i in range(num_columns):
+            left = across * i
+            right = min(left + across - 1, width - 1)
+            # An axis that stays counts its pixel twice, which divides out.
             for channel in range(channels):
                 total = (
-                    np.int32(image[2 * j, 2 * i, channel])
-                    + np.int32(image[2 * j + down, 2 * i, channel])
-                    + np.int32(image[2 * j, 2 * i + right, channel])
-                    + np.int32(image[2 * j + down, 2 * i + right, channel])
+                    np.int32(image[top, left, channel])
+                    + np.int32(image[top, right, channel])
+                    + np.int32(image[bottom, left, channel])
+                    + np.int32(image[bottom, right, channel])
                 )
                 out[j, i, channel] = (total + 2) >> 2
     return out

@@ -75,13 +75,10 @@ class KerasChannelShift(_ChannelShift):
     clips_to_image_range = True
 
 
-@register
 @dataclass(frozen=True, kw_only=True)
-class Brightness(Photometric):
-    """Multiplies by a factor; rounds once, at the end."""
+class _Factor(Photometric):
+    """The drawing that brightness and contrast share."""
 
-    name = "brightness"
-    summary = "multiply by a factor from [low, high]"
     num_words = 1
 
     factor: tuple[float, float]
@@ -94,6 +91,15 @@ class Brightness(Photometric):
     def draw(self, words: Words, canvas: Canvas) -> Parameters:
         """``factor`` in [low, high)."""
         return {"factor": uniform(words[:, 0], *self.factor)}
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Brightness(_Factor):
+    """Multiplies by a factor; rounds once, at the end."""
+
+    name = "brightness"
+    summary = "multiply by a factor from [low, high]"
 
     def tone(self, parameters: Parameters) -> Tone:
         """The value times the factor."""
@@ -124,7 +130,7 @@ class KerasBrightness(Brightness):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Contrast(Photometric):
+class Contrast(_Factor):
     """Spreads values about mid grey (127.5) by a factor.
 
     Mid grey is fixed, as in Albumentations; Pillow and torchvision turn about the image's mean
@@ -133,18 +139,6 @@ class Contrast(Photometric):
 
     name = "contrast"
     summary = "spread about mid grey by a factor from [low, high]"
-    num_words = 1
-
-    factor: tuple[float, float]
-    """[low, high] within [0, 16]."""
-
-    def check(self) -> None:
-        """Checks the factor."""
-        _require_interval(self, "factor", self.factor, 0, 16)
-
-    def draw(self, words: Words, canvas: Canvas) -> Parameters:
-        """``factor`` in [low, high)."""
-        return {"factor": uniform(words[:, 0], *self.factor)}
 
     def tone(self, parameters: Parameters) -> Tone:
         """The distance from 127.5 times the factor."""

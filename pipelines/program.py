@@ -31,7 +31,7 @@ from pipelines.transform import (
 _MAX_STEP = 2.0**14
 _MAX_OFFSET = 2.0**28
 PREFILTER_FROM = 1.5
-"""Reductions beyond this are halved first: four taps would miss pixels."""
+"""An axis that is reduced by more than this is halved first: two taps would miss pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Programs:
     table: NDArray[np.uint8]
     """(n, T, 256) applied last; T = 0 without a table, 1 for all channels, or C."""
     halvings: NDArray[np.int64]
-    """(n,) how often the source is halved before it is sampled."""
+    """(n, 2) how often the source is halved along x (its columns) and y before it is sampled."""
     truncates: bool
     """True where the linear part drops fractions instead of rounding."""
     clips: bool
@@ -95,6 +95,30 @@ class _Chain:
         """The map of (n, k) levels."""
         mapped = levels * self.gain[:, None] + self.bias[:, None]
         return np.clip(mapped, self.low[:, None], self.high[:, None])
+
+
+class _Folded:
+    """The pointwise steps of n images: those before the first table folded, the rest listed."""
+
+    def __init__(self, count: int) -> None:
+        self.chain, self.fill_chain, self.unshifted = _Chain(count), _Chain(count), _Chain(count)
+        self.tabled: list[tuple[Photometric, Tone]] = []
+        self.clips = self.table_covers_fill = False
+
+    def append(self, step: Photometric, tone: Tone, *, changes_fill: bool) -> None:
+        """Adds a step; ``changes_fill`` is True where it comes after the border came in."""
+        if self.tabled or isinstance(tone, Table):
+            if not self.tabled:
+                self.table_covers_fill = changes_fill
+            self.tabled.append((step, tone))
+            return
+        self.chain.append(tone)
+        if changes_fill:
+            self.fill_chain.append(tone)
+        if step.clips_to_image_range:
+            self.clips = True
+        else:
+            self.unshifted.append(tone)
 
 
 def check_order(steps: Sequence[Transform]) -> None:
@@ -147,31 +171,18 @@ def lower(
         (i for i, s in enumerate(steps) if isinstance(s, Geometric) and s.brings_in_border),
         default=-1,
     )
-    chain, fill_chain, unshifted = _Chain(count), _Chain(count), _Chain(count)
-    tabled: list[tuple[int, Photometric, Tone]] = []
-    clips = False
+    folded = _Folded(count)
     for place, (step, drawn) in enumerate(zip(steps, parameters, strict=True)):
-        if not isinstance(step, Photometric):
-            continue
-        tone = step.tone(drawn)
-        if tabled or isinstance(tone, Table):
-            tabled.append((place, step, tone))
-            continue
-        chain.append(tone)
-        clips = clips or step.clips_to_image_range
-        if place > border_place:
-            fill_chain.append(tone)
-        if not step.clips_to_image_range:
-            unshifted.append(tone)
+        if isinstance(step, Photometric):
+            folded.append(step, step.tone(drawn), changes_fill=place > border_place)
+    chain, unshifted, tabled = folded.chain, folded.unshifted, folded.tabled
+    levels = np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))
     return Programs(
         matrix=matrix, gain=chain.gain, bias=chain.bias, low=unshifted.low, high=unshifted.high,
-        range_bias=unshifted.bias,
-        fill=fill_chain(np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))),
-        table=_table([(step, tone) for _, step, tone in tabled], count, len(fill)),
-        halvings=halvings,
-        truncates=bool(tabled) and tabled[0][1].truncates,
-        clips=clips,
-        table_covers_fill=bool(tabled) and tabled[0][0] > border_place,
+        range_bias=unshifted.bias, fill=folded.fill_chain(levels),
+        table=_table(tabled, count, len(fill)), halvings=halvings,
+        truncates=bool(tabled) and tabled[0][0].truncates, clips=folded.clips,
+        table_covers_fill=folded.table_covers_fill,
         margin=margin, height=output[0], width=output[1],
     )  # fmt: skip
 
@@ -185,17 +196,18 @@ def _geometry(
     """The fixed-point matrices, the halvings and the margin."""
     count = len(canvas.heights)
     total = affine.identity(count)
-    shrink = np.ones(count)
+    shrink = np.ones((count, 2))
     margin = 0
     here = canvas
     for step, drawn in zip(steps, parameters, strict=True):
         if isinstance(step, Geometric):
-            total = affine.compose(total, step.matrices(drawn, here))
             reduction = step.shrink(drawn, here)
-            shrink = shrink if reduction is None else shrink * reduction
+            if reduction is not None:
+                shrink *= _along_source_axes(total, reduction)
+            total = affine.compose(total, step.matrices(drawn, here))
             margin = 1 << 31 if step.resamples_area else margin
             here = step.canvas_after(here)
-    halvings = np.zeros(count, dtype=np.int64)
+    halvings = np.zeros((count, 2), dtype=np.int64)
     while (too_fine := shrink / 2.0**halvings > PREFILTER_FROM).any():
         halvings += too_fine
     out_x, out_y = (output[1] - 1) * 0.5, (output[0] - 1) * 0.5
@@ -208,6 +220,20 @@ def _geometry(
             {"expected": (_MAX_STEP, _MAX_OFFSET), "found": tuple(largest)},
         )
     return matrix, halvings, margin
+
+
+def _along_source_axes(
+    total: affine.Matrices, reduction: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A step's reductions, (n, 2) along its own x and y, along those of the source.
+
+    The steps before it may have turned the source: after a quarter turn its columns are what the
+    step calls rows. A source axis is reduced by as much as its row of the matrix grows.
+    """
+    rows = total.reshape(-1, 2, 3)[:, :, :2]
+    x, y = rows[:, :, 0], rows[:, :, 1]
+    reduced_x, reduced_y = x * reduction[:, :1], y * reduction[:, 1:]
+    return np.sqrt(reduced_x * reduced_x + reduced_y * reduced_y) / np.sqrt(x * x + y * y)
 
 
 def _table(

@@ -116,3 +116,13 @@ def warp_float32(source: Array, starts: Array, heights: Array, widths: Array, ma
             ends = np.array([seen.min(), seen.max()]) * gain + range_bias
             toned = np.clip(toned, *np.clip(ends, low, high))
         out[k] = toned
+
+
+def halve(image: Array, columns: bool, rows: bool) -> Array:
+    """`pipelines.kernels.halve`."""
+    wide = np.repeat(image.astype(np.int32), 1 if columns else 2, axis=1)
+    doubled = np.repeat(wide, 1 if rows else 2, axis=0)
+    odd = [(0, size % 2) for size in doubled.shape[:2]]
+    whole = np.pad(doubled, [*odd, (0, 0)], mode="edge")
+    total = whole[::2, ::2] + whole[::2, 1::2] + whole[1::2, ::2] + whole[1::2, 1::2]
+    return ((total + 2) >> 2).astype(np.uint8)

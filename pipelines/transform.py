@@ -135,10 +135,10 @@ class Geometric(Transform):
         """The sizes this step leaves behind."""
         return canvas
 
-    def shrink(self, parameters: Parameters, canvas: Canvas) -> Values | None:
-        """How many input pixels one output pixel covers, where that asks for a prefilter.
+    def shrink(self, parameters: Parameters, canvas: Canvas) -> NDArray[np.float64] | None:
+        """How many input pixels one output pixel covers along x and y, to prefilter by.
 
-        None for steps that sample as they are (all that Keras has).
+        (n, 2), or None for steps that sample as they are (all that Keras has).
         """
         return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from materialize.builder import BuildOptions, build_dataset
 from materialize.executor import Crew
 from materialize.manifest import load_latest, shard_path
-from materialize.planning import Recipe
+from materialize.recipe import Recipe
 from materialize.sources import FolderSource
 from tests.image_files import png_bytes, write_tree
 

@@ -53,7 +53,7 @@ def shard_case(
     spec = ShardSpec(
         kind="copy", generation=1, split="train", run=3, first_row=15, num_rows=num_rows, copy=2,
         image_shape=shape, image_dtype="uint8", codec="raw", parameters="draws", recipe="5e" * 32,
-        rows_digest="0" * 64, draw_words=("rotate.angle", "flip"),
+        rows_digest="0" * 64, sources_digest="c7" * 32, draw_words=("rotate.angle", "flip"),
     )  # fmt: skip
     spec = replace(spec, **fields)
     columns: dict[str, NDArray[Any]] = {

@@ -3,18 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
-
 from materialize.errors import MaterializeError
 from materialize.executor import Crew
-from materialize.orphans import end_with_parent
+from materialize.parallel import BrokenProcessPool, spread
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-_STREAMING_BACKENDS = ("loky", "threading")
-"""joblib's backends whose results can be taken while later ones are still being made."""
 
 
 def unordered(
@@ -28,15 +22,11 @@ def unordered(
         crew: the workers.
 
     Raises:
+        ConfigError: joblib has no such backend here.
         MaterializeError: a worker was killed. (What ``function`` raises comes through.)
     """
-    if crew.workers == 1 or crew.backend == "sequential":
-        yield from map(function, items)
-        return
-    return_as = "generator_unordered" if crew.backend in _STREAMING_BACKENDS else "list"
-    pool = Parallel(n_jobs=crew.workers, backend=crew.backend, return_as=return_as)
     try:
-        yield from pool(delayed(_called)(function, item) for item in items)
+        yield from spread(function, items, workers=crew.workers, backend=crew.backend)
     except BrokenProcessPool as error:
         raise MaterializeError(
             f"one of {crew.workers} worker processes was killed, by the system for want of memory "
@@ -44,8 +34,3 @@ def unordered(
             "with one to see which image it is",
             {"workers": crew.workers},
         ) from error
-
-
-def _called(function: Callable[[_Item], _Result], item: _Item) -> _Result:
-    end_with_parent()
-    return function(item)

@@ -23,9 +23,12 @@ def program_words(pipeline: Pipeline, programs: Programs) -> tuple[str, ...]:
             f"resize: to {resize.height}×{resize.width} ({resize.fit}), antialiased, the same for "
             "every copy"
         )
-    halvings = int(programs.halvings[0])
-    if halvings:
-        lines.append(f"prefilter: halved {halvings} times, because sampling alone would alias")
+    across, down = programs.halvings[0].tolist()
+    if across or down:
+        lines.append(
+            f"prefilter: halved {across} times across and {down} times down, because sampling "
+            "alone would alias"
+        )
     lines.append(f"one resampling: {_resampling(pipeline, programs)}")
     lines.append(f"tone: {_tone(programs)}")
     if programs.table.shape[1]:

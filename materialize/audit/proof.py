@@ -22,12 +22,16 @@ from materialize.audit.subprocesses import can_kill, masked_features, run_and_ki
 from materialize.builder import BuildOptions, as_source, build_dataset, finish_dataset
 from materialize.errors import ConfigError
 from materialize.executor import Crew
+from materialize.feasibility import copy_shape
 from materialize.job import decoded
 from materialize.manifest import load_latest, shard_path
-from materialize.planning import Recipe, image_shape, take_rows
-from materialize.population import ScanOptions, scan
+from materialize.planning import take_rows
+from materialize.population import ScanOptions
+from materialize.population import scan as scanned
+from materialize.population.scanning import included
 from materialize.progress import Progress
 from materialize.receipts import RECEIPTS_DIRECTORY
+from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
 from materialize.sources.subset import Subset
@@ -88,11 +92,12 @@ class ProofReport:
         return "\n".join([*lines, *(f"left out: {reason}" for reason in self.left_out)])
 
 
-def prove(
+def prove(  # noqa: PLR0913  # each is one fact of the job or of the proof
     source: object,
     pipeline: Pipeline | str | Path,
     recipe: Recipe,
     *,
+    scan: ScanOptions = ScanOptions(),
     limit: int | None = DEFAULT_LIMIT,
     directory: str | Path | None = None,
     masked_cpu: bool = False,
@@ -104,7 +109,8 @@ def prove(
         source: a `Source` or what `materialize.sources.open_source` takes.
         pipeline: a pipeline, a preset's name or a TOML file.
         recipe: the options that decide bytes; for a part of the source, shards are made smaller.
-        limit: how many images, evenly spread over the source; None for all.
+        scan: as the job is scanned; equal images in different splits are accepted in any case.
+        limit: how many images, evenly spread over those not excluded; None for all.
         directory: where to put the builds, each removed once it is compared; the system's place
             for temporary files by default.
         masked_cpu: also build in a process that uses none of the processor's special instructions;
@@ -113,6 +119,7 @@ def prove(
 
     Raises:
         ConfigError: ``limit`` is below 1.
+        SourceError: ``scan`` excludes what the source does not have, or everything.
         MaterializeError: the job itself cannot be built.
     """
     if limit is not None and limit < 1:
@@ -122,17 +129,22 @@ def prove(
         )
     opened = as_source(source)
     used = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
-    chosen: Source = opened if limit is None else Subset(opened, limit)
+    # What the user's job accepts is not the question here.
+    accepting = replace(scan, allow_split_leaks=True)
+    chosen: Source = opened
+    if limit is not None:
+        chosen = Subset(opened, limit, included(opened, scan.exclude))
+        accepting = replace(accepting, exclude=())
     with tempfile.TemporaryDirectory(prefix="materialize-proof-", dir=directory) as place:
-        smaller = recipe if limit is None else _smaller(chosen, used, recipe)
-        proof = _Proof(chosen, used, smaller, Path(place))
+        smaller = recipe if limit is None else _smaller(chosen, used, recipe, accepting)
+        proof = _Proof(chosen, used, smaller, accepting, Path(place))
         return proof.run(masked_cpu=masked_cpu, progress=progress)
 
 
-def _smaller(source: Source, pipeline: Pipeline, recipe: Recipe) -> Recipe:
+def _smaller(source: Source, pipeline: Pipeline, recipe: Recipe, options: ScanOptions) -> Recipe:
     """The recipe with shards so small that each copy takes several."""
-    population = scan(source, ScanOptions(trust_source=True, allow_split_leaks=True))
-    row_bytes = int(np.prod(image_shape(pipeline, population)))
+    population = scanned(source, replace(options, trust_source=True))
+    row_bytes = int(np.prod(copy_shape(pipeline, population)))
     row_bytes *= np.dtype(population.dtype).itemsize
     rows = -(-len(population) // _SHARDS_PER_COPY)
     shard_bytes = max(rows * row_bytes, _SMALLEST_SHARD)
@@ -146,6 +158,7 @@ class _Proof:
     source: Source
     pipeline: Pipeline
     recipe: Recipe
+    scan: ScanOptions
     place: Path
 
     def run(self, *, masked_cpu: bool, progress: Progress | None) -> ProofReport:
@@ -193,10 +206,8 @@ class _Proof:
         yield f"{parts} parts, shuffled", partial(self._shuffled, parts=parts)
 
     def _build(self, out: Path, options: BuildOptions) -> None:
-        # What the user's job accepts is not the question here; bad images are simply left out.
-        accepting = replace(
-            options, max_bad=1.0, scan=replace(options.scan, allow_split_leaks=True)
-        )
+        # Bad images are simply left out, however many they are.
+        accepting = replace(options, max_bad=1.0, scan=self.scan)
         build_dataset(self.source, out, self.pipeline, self.recipe, options=accepting)
 
     def _shuffled(self, out: Path, parts: int) -> None:

@@ -48,9 +48,9 @@ def extend(dataset: str, as_json: bool, **given: Any) -> None:
     and new images become a generation of their own.
     """
     from materialize.assembly import options_of, source_or_none
-    from materialize.builder import extend_dataset
     from materialize.commands.interruption import orderly_end
     from materialize.console import progress_shown
+    from materialize.extension import extend_dataset
 
     job = job_of(given)
     options, source = options_of(job), source_or_none(job)

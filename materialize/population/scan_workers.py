@@ -8,11 +8,8 @@ record does it, found by scanning ever smaller runs of the records that were in 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
-
 from materialize.errors import RecordReadError, SourceError
-from materialize.orphans import end_with_parent
+from materialize.parallel import BrokenProcessPool, spread
 from materialize.population.scan_rows import ScannedRows, scan_rows
 from materialize.sources.base import Source
 
@@ -20,8 +17,6 @@ _CHUNKS_PER_WORKER = 16
 """So that one slow chunk at the end costs a sixteenth of a worker's time."""
 _MAX_CHUNK = 1024
 """Progress is reported per chunk."""
-_STREAMING_BACKENDS = ("loky", "threading")
-"""joblib's backends whose results can be taken while later ones are still being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,6 @@ class ScanTask:
 
     def run(self, indices: Sequence[int]) -> ScannedRows:
         """Scan these records."""
-        end_with_parent()
         return scan_rows(self.source, indices, self.class_names, header_only=self.header_only)
 
 
@@ -46,17 +40,13 @@ def scanned_chunks(
     Raises:
         RecordReadError: a record could not be read, or kills the worker that decodes it.
         SourceError: a worker was killed and scanning the same records again kills none.
+        ConfigError: joblib has no such backend here.
     """
     size = max(1, min(_MAX_CHUNK, len(indices) // (max(1, n_jobs) * _CHUNKS_PER_WORKER)))
     chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
-    if n_jobs == 1:
-        yield from map(task.run, chunks)
-        return
-    return_as = "generator" if backend in _STREAMING_BACKENDS else "list"
-    pool = Parallel(n_jobs=n_jobs, backend=backend, return_as=return_as)
     done = 0
     try:
-        for scanned in pool(delayed(task.run)(chunk) for chunk in chunks):
+        for scanned in spread(task.run, chunks, workers=n_jobs, backend=backend, in_order=True):
             yield scanned
             done += 1
     except BrokenProcessPool as error:
@@ -89,8 +79,8 @@ def killer_named(task: ScanTask, chunks: Sequence[Sequence[int]]) -> SourceError
 def _kills(task: ScanTask, indices: Sequence[int]) -> bool:
     """Whether scanning these records kills a process of its own."""
     try:
-        # Two workers, because joblib runs a pool of one inside this very process.
-        Parallel(n_jobs=2, backend="loky")([delayed(task.run)(indices)])
+        # Two workers, because a crew of one works inside this very process.
+        list(spread(task.run, [indices], workers=2, backend="loky"))
     except BrokenProcessPool:
         return True
     return False

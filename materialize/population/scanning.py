@@ -86,10 +86,11 @@ def scan(
 
     Raises:
         RecordReadError: a record could not be read; it is named.
-        SourceError: an excluded locator is not there, explicit ids repeat, only some records are
-            labelled, or equal images are in different splits.
+        SourceError: an excluded locator is not there, nothing is left, explicit ids repeat, only
+            some records are labelled, or equal images are in different splits.
+        ConfigError: joblib has no such backend here.
     """
-    indices = _included(source, options.exclude)
+    indices = included(source, options.exclude)
     # A dict keeps the first place of each name: known classes first, new ones after them.
     class_names = tuple(dict.fromkeys((*known_classes, *source.class_names())))
     if isinstance(source, ArraySource):
@@ -108,8 +109,16 @@ def scan(
     return population
 
 
-def _included(source: Source, exclude: Iterable[str]) -> Sequence[int]:
-    """The record numbers that are not excluded."""
+def included(source: Source, exclude: Iterable[str]) -> Sequence[int]:
+    """The numbers of the records that are not excluded.
+
+    Args:
+        source: where the records are.
+        exclude: locators.
+
+    Raises:
+        SourceError: a locator is not there, or no record is left.
+    """
     unwanted = set(exclude)
     if not unwanted:
         return range(len(source))
@@ -125,6 +134,11 @@ def _included(source: Source, exclude: Iterable[str]) -> Sequence[int]:
             f"exclude names {first_few(sorted(unwanted))}, which the source does not have: correct "
             "the names, which are relative to the source",
             {"unknown": sorted(unwanted)},
+        )
+    if not indices:
+        raise SourceError(
+            f"exclude names all {len(source)} images of the source: leave some of them in",
+            {"expected": "at least 1 image", "found": 0},
         )
     return indices
 

@@ -4,7 +4,7 @@ A codec is one HDF5 filter, so its shards are read by plain h5py with `hdf5plugi
 nothing of ours. To add one, append a record to `CODECS`; what it must be is lossless,
 single-threaded and deaf to the environment, because a shard's bytes depend on its spec alone.
 (That is why Blosc is not here: with BLOSC_NTHREADS=2 in the environment five of five outputs
-differed, and Blosc2 sizes its blocks by the cache of the processor it runs on.)
+differed.)
 
 Measured on one core of an EPYC (Zen 5), decoded MB/s through h5py, 10,000 CIFAR images 32×32×3,
 30,000 Fashion-MNIST images 28×28×1 and 240 flower photos 224×224×3:

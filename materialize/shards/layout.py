@@ -98,6 +98,9 @@ class ShardSpec:
     """Hex digest of pipeline and seed; empty for originals."""
     rows_digest: str
     """See `rows_digest`: binds the ids, the labels and the class names."""
+    sources_digest: str
+    """SHA-256 over the rows' content digests, in hex: binds what the images are made from, also
+    where ids were given by the user."""
     draw_words: tuple[str, ...] = ()
     """Column names of `draws`, or of `parameters` for ``full``; empty for ``none``."""
 
@@ -119,8 +122,10 @@ class ShardSpec:
             f"split must be 1 to 32 letters, digits or _, found {self.split!r}": bool(
                 _SPLIT.fullmatch(self.split)
             ),
-            f"rows_digest must be 64 hex digits, found {self.rows_digest!r}": bool(
+            f"rows_digest and sources_digest must be 64 hex digits, found {self.rows_digest!r} and "
+            f"{self.sources_digest!r}": bool(
                 _HEX_DIGEST.fullmatch(self.rows_digest)
+                and _HEX_DIGEST.fullmatch(self.sources_digest)
             ),
             f"a copy has copy ≥ 0 and a recipe of 64 hex digits, found copy {self.copy} and recipe "
             f"{self.recipe!r}": self.kind != "copy"

@@ -1,10 +1,10 @@
 """Images that lie in NumPy arrays: given from Python, or in .npz and .npy files.
 
 An array source is a few parts, one per split, each with (N, H, W, C) pixels in uint8 or float32 and
-one label per image. The identity of an image is a line that says its dtype and shape, then its
-values: nothing of the file it lay in, so the same images give the same sample ids from an .npz, an
-.npy or memory. Arrays stay whole in memory (or mapped, for .npy); joblib maps large ones into
-workers instead of copying them.
+one label per image; the values of all parts are on one scale. The identity of an image is a line
+that says its dtype and shape, then its values: nothing of the file it lay in, so the same images
+give the same sample ids from an .npz, an .npy or memory. Arrays stay whole in memory (or mapped,
+for .npy); joblib maps large ones into workers instead of copying them.
 """
 
 import bisect
@@ -98,9 +98,13 @@ class ArraySource:
             {split: raw.labels for split, raw in ordered.items()}, class_names
         )
         self._class_names = names
-        self._parts = tuple(
-            _part(split, raw, labels[split], _name(split, ordered))
+        stacks = {
+            _name(split, ordered): _stack(split, raw, labels[split], _name(split, ordered))
             for split, raw in ordered.items()
+        }
+        self._parts = tuple(
+            _Part(split, canonical, labels[split])
+            for split, canonical in zip(ordered, canonical_values(stacks), strict=True)
         )
         self._starts = [0, *itertools.accumulate(map(len, self._parts))]
         self._description = dict(description)
@@ -175,8 +179,8 @@ def _name(split: str, parts: Mapping[str, RawPart]) -> str:
     return f"the {split} images" if len(parts) > 1 else "the images"
 
 
-def _part(split: str, raw: RawPart, labels: NDArray[np.int32] | None, name: str) -> _Part:
-    """Check one stack of images and bring its values into canonical form."""
+def _stack(split: str, raw: RawPart, labels: NDArray[np.int32] | None, name: str) -> NDArray[Any]:
+    """One split's images as (N, H, W, C), checked."""
     images = np.asanyarray(raw.images)
     if images.ndim == 3:
         images = images[..., np.newaxis]
@@ -191,7 +195,7 @@ def _part(split: str, raw: RawPart, labels: NDArray[np.int32] | None, name: str)
             f"{name} are {len(images)}, their labels {len(labels)}",
             {"expected": len(images), "found": len(labels), "split": split},
         )
-    return _Part(split, canonical_values(images, name), labels)
+    return images
 
 
 def _header_bytes(content: bytes) -> int:

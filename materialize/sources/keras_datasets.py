@@ -61,8 +61,7 @@ def _loaded(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     except ImportError as error:
         raise SourceError(
             f"{PREFIX}{name} needs Keras and one of its backends, and {error.name} is not "
-            "installed: pip install keras tensorflow, or set KERAS_BACKEND to the one you have "
-            "(numpy is enough for this)",
+            "installed: pip install keras tensorflow, or set KERAS_BACKEND to the one you have",
             {"missing": error.name},
         ) from error
     try:

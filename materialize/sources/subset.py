@@ -1,5 +1,6 @@
 """Some records of a source, as a source: enough to try a job on before running all of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from materialize.sources.base import DecodedImage, Measurement, Record, Source
@@ -11,14 +12,16 @@ class Subset:
     Args:
         source: the whole.
         limit: how many records at most; at least 1.
+        among: the numbers of the records to choose from; all by default.
     """
 
-    def __init__(self, source: Source, limit: int) -> None:
+    def __init__(self, source: Source, limit: int, among: Sequence[int] | None = None) -> None:
         """Choose the records; nothing is read."""
         self._source = source
-        total = len(source)
+        candidates = range(len(source)) if among is None else among
+        total = len(candidates)
         count = min(limit, total)
-        self._indices = tuple(place * total // count for place in range(count))
+        self._indices = tuple(candidates[place * total // count] for place in range(count))
 
     def __len__(self) -> int:
         return len(self._indices)

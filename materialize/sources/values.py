@@ -5,19 +5,23 @@ are one dataset and take one byte a value, so whatever is provably whole numbers
 divided by 255, becomes uint8; the conversion code says which, and that is what undoes it. Other
 floats stay floats, in 32 bits. Nothing is ever rounded or clipped into place.
 
+The splits of one dataset share one scale, or a model would be tested on another than it was trained
+on. So the form is decided over all of them together: the first of the list that fits every split,
+and where none does, the numbers of every split as they came.
+
 Images that hold NaN or infinity are set apart first. They are quarantined by name later, and must
 not decide what the others become: a repaired array has to keep the identity of every other image.
 
-    code            found                                   value = uint8 ×
-    (none)          uint8                                   1
-    from-integers   integers of 32 or 64 bits in 0..255     1
-    from-whole      floats, all whole and in 0..255         1
-    from-unit       floats, all equal to v / 255            1/255
-    from-float64    other floats of 64 bits, now 32         (float32)
-    from-float16    other floats of 16 bits, now 32         (float32)
+    form      what each split is                          code            value =
+    units     floats, all equal to v / 255                from-unit       uint8 / 255
+    levels    uint8                                       (none)          uint8
+              integers of 32 or 64 bits in 0..255         from-integers   uint8
+              floats, all whole and in 0..255             from-whole      uint8
+    floats    float32                                     (none)          float32
+              any other of these types                    from-<type>     float32
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +34,9 @@ from materialize.sources.base import Pixels
 _BLOCK_VALUES = 1 << 20
 """Values looked at in one go: temporaries stay at a few MiB beside arrays of many GiB."""
 
+_Unfit = dict[int, NDArray[np.float32]]
+"""Images with NaN or infinity among their values, by row."""
+
 UNIT_CODE = "from-unit"
 """The conversion code of arrays that were uint8 divided by 255."""
 
@@ -41,29 +48,45 @@ class CanonicalValues:
     values: Pixels
     """(N, H, W, C) uint8 or float32, C-contiguous, little-endian."""
     conversions: tuple[str, ...] = ()
-    unfit: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    unfit: _Unfit = field(default_factory=dict)
     """The images with NaN or infinity among their values, by row; zeros in ``values``."""
 
 
-def canonical_values(images: NDArray[Any], name: str) -> CanonicalValues:
-    """The images in uint8, exactly, or else in float32.
+def canonical_values(stacks: Mapping[str, NDArray[Any]]) -> list[CanonicalValues]:
+    """The images of one dataset in uint8, exactly, or else all of them in float32 as they are.
 
     Args:
-        images: (N, H, W, C); not modified, and not copied if it is contiguous uint8.
-        name: what to call the array in a message.
+        stacks: (N, H, W, C) each, by what to call it in a message; not modified, and not copied
+            where all are uint8 and contiguous.
+
+    Returns:
+        One per stack, in order.
 
     Raises:
-        SourceError: the dtype has no stated meaning as pixels.
+        SourceError: a dtype has no stated meaning as pixels.
     """
+    for name, images in stacks.items():
+        _check_meaning(images, name)
+    given = [(images, _unfit(images)) for images in stacks.values()]
+    if any(images.dtype != np.uint8 for images in stacks.values()):
+        # Units before whole numbers: arrays of zeros and ones alone are black and white, not two
+        # shades of black.
+        units = _all_or_none(_from_units, given)
+        if units is not None:
+            return units
+    levels = _all_or_none(_from_levels, given)
+    return levels if levels is not None else [_as_floats(*one) for one in given]
+
+
+def _check_meaning(images: NDArray[Any], name: str) -> None:
+    """Refuse what cannot be pixels in whichever form."""
     kind, bits = images.dtype.kind, images.dtype.itemsize * 8
-    if images.dtype == np.uint8:
-        return CanonicalValues(np.ascontiguousarray(images))
+    if images.dtype == np.uint8 or (kind == "f" and bits <= 64):
+        return
     if kind in "iu" and bits >= 32:
         if all(((block >= 0) & (block <= 255)).all() for _, block in _blocks(images)):
-            return CanonicalValues(images.astype(np.uint8), ("from-integers",))
+            return
         raise _refused(images, name, "whose values leave 0..255: scale them to uint8 first")
-    if kind == "f" and bits <= 64:
-        return _from_floats(images)
     if kind == "u":
         raise _refused(
             images, name, "which the colour tables do not cover: divide by 257 and round to uint8"
@@ -84,14 +107,45 @@ def _blocks(images: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
     return ((start, images[start : start + step]) for start in range(0, len(images), step))
 
 
-def _from_floats(images: NDArray[Any]) -> CanonicalValues:
-    unfit = _unfit(images)
-    # Units before whole numbers: an array of zeros and ones alone is black and white, not two
-    # shades of black.
-    for code, table in _tables(images.dtype):
+def _all_or_none(
+    form: Callable[[NDArray[Any], _Unfit], CanonicalValues | None],
+    given: Sequence[tuple[NDArray[Any], _Unfit]],
+) -> list[CanonicalValues] | None:
+    """Every stack in this form, if it fits every stack."""
+    fitted = []
+    for images, unfit in given:
+        values = form(images, unfit)
+        if values is None:
+            return None
+        fitted.append(values)
+    return fitted
+
+
+def _from_units(images: NDArray[Any], unfit: _Unfit) -> CanonicalValues | None:
+    """The levels of floats that were divided by 255."""
+    if not len(images):
+        return CanonicalValues(np.zeros(images.shape, np.uint8))
+    if images.dtype.kind != "f":
+        return None
+    for table in _unit_tables(images.dtype):
         converted = _looked_up(images, table, unfit)
         if converted is not None:
-            return CanonicalValues(converted, (code,), unfit)
+            return CanonicalValues(converted, (UNIT_CODE,), unfit)
+    return None
+
+
+def _from_levels(images: NDArray[Any], unfit: _Unfit) -> CanonicalValues | None:
+    """The levels as they are, in whatever type they came."""
+    if images.dtype == np.uint8:
+        return CanonicalValues(np.ascontiguousarray(images))
+    if images.dtype.kind != "f":
+        return CanonicalValues(images.astype(np.uint8, order="C"), ("from-integers",))
+    converted = _looked_up(images, np.arange(256).astype(images.dtype), unfit)
+    return None if converted is None else CanonicalValues(converted, ("from-whole",), unfit)
+
+
+def _as_floats(images: NDArray[Any], unfit: _Unfit) -> CanonicalValues:
+    """The same numbers in 32 bits, on the scale they came in."""
     with np.errstate(over="ignore"):
         values = np.array(images, dtype="<f4", order="C")
     values[list(unfit)] = 0
@@ -99,9 +153,11 @@ def _from_floats(images: NDArray[Any]) -> CanonicalValues:
     return CanonicalValues(values, note, unfit)
 
 
-def _unfit(images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+def _unfit(images: NDArray[Any]) -> _Unfit:
     """The images that are not finite in 32 bits."""
-    unfit: dict[int, NDArray[np.float32]] = {}
+    unfit: _Unfit = {}
+    if images.dtype.kind != "f":
+        return unfit
     for start, block in _blocks(images):
         with np.errstate(over="ignore"):
             narrow = block.astype("<f4", copy=False)
@@ -111,24 +167,23 @@ def _unfit(images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
     return unfit
 
 
-def _tables(dtype: np.dtype[Any]) -> list[tuple[str, NDArray[Any]]]:
-    """The 256 values a level can have, and what they say of the array.
+def _unit_tables(dtype: np.dtype[Any]) -> list[NDArray[Any]]:
+    """What v / 255 can be for each of the 256 levels v.
 
-    v / 255 comes in three arithmetics that differ in the last bit: divided in the array's own
-    precision, multiplied by 1/255, and divided in 32 bits before widening.
+    It comes in three arithmetics that differ in the last bit: divided in the array's own precision,
+    multiplied by 1/255, and divided in 32 bits before widening.
     """
     levels = np.arange(256)
     own = levels.astype(dtype)
     return [
-        (UNIT_CODE, own / dtype.type(255)),
-        (UNIT_CODE, own * dtype.type(1 / 255)),
-        (UNIT_CODE, (levels.astype(np.float32) / np.float32(255)).astype(dtype)),
-        ("from-whole", own),
+        own / dtype.type(255),
+        own * dtype.type(1 / 255),
+        (levels.astype(np.float32) / np.float32(255)).astype(dtype),
     ]
 
 
 def _looked_up(
-    images: NDArray[Any], table: NDArray[Any], unfit: dict[int, NDArray[np.float32]]
+    images: NDArray[Any], table: NDArray[Any], unfit: _Unfit
 ) -> NDArray[np.uint8] | None:
     """Each value's index in the table, if every value of the finite images is in it."""
     converted = np.zeros(images.shape, np.uint8)

@@ -30,7 +30,7 @@ MATERIALIZE = (
     "errors canonical environment system_calls orphans console audit.program_words",
     "pictures.__init__ pictures.captions pictures.sheet audit.__init__",
     "sources.base sources.naming sources.strictness",
-    "atomic exit_codes config audit.subprocesses audit.explained",
+    "atomic exit_codes config parallel audit.subprocesses audit.explained",
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
     "sources.tabular sources.values",
@@ -51,12 +51,15 @@ MATERIALIZE = (
     "population.scan_workers progress",
     "population.scanning",
     "population.__init__",
-    "planning whereabouts",
+    "recipe",
+    "feasibility whereabouts",
+    "planning",
     # building
     "plans job pictures.gallery",
     "executor audit.standing",
     "production",
-    "audit.parallel audit.population_recovery builder",
+    "builder",
+    "audit.parallel audit.population_recovery extension",
     # looking at what was built
     "audit.proof suitability summary audit.tracing",
     "assembly audit.damage audit.regeneration api",

@@ -19,8 +19,9 @@ import psutil
 
 from materialize.builder import BuildOptions, build_dataset
 from materialize.executor import Crew
-from materialize.planning import Recipe, tasks
+from materialize.planning import tasks
 from materialize.population import Population, scan
+from materialize.recipe import Recipe
 from materialize.sources import open_source
 from pipelines import load
 from tests.benchmarks.measure import print_table, write_record

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from materialize.atomic import STEPS, TEMPORARY_PREFIX
 from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import RecordReadError, StorageError
 from materialize.executor import Crew
+from materialize.extension import extend_dataset
 from materialize.manifest import manifest_name
-from materialize.planning import Recipe
 from materialize.population import ScanOptions
+from materialize.recipe import Recipe
 from tests.jobs import (
     DeadlyPhotos,
     SlowPhotos,
@@ -35,6 +37,7 @@ PREAMBLE = """
 import os, signal, sys
 from pathlib import Path
 from materialize import atomic
+from materialize.extension import extend_dataset
 from tests.jobs import LOKY, SlowPhotos, build_digits, build_photos
 out = Path(sys.argv[1])
 """
@@ -46,6 +49,15 @@ def kill(reached, path):
         os.kill(os.getpid(), signal.SIGKILL)
 atomic.on_step = kill
 build_digits(out)
+"""
+
+EXTENSION_KILLED_AT_A_STEP = """
+step, part = sys.argv[2:]
+def kill(reached, path):
+    if reached == step and part in str(path.relative_to(out)):
+        os.kill(os.getpid(), signal.SIGKILL)
+atomic.on_step = kill
+extend_dataset(out, copies=3)
 """
 
 PLAIN = "build_digits(out)\n"
@@ -66,7 +78,7 @@ except BuildFailedError as error:
 # Every step of the first kind of file it applies to, and every kind of file at some step.
 MOMENTS = [
     *((step, "shards/") for step in STEPS if step != "linked"),
-    ("linked", "plan"), ("renamed", "population"), ("written", "receipts/"),
+    ("linked", "plan"), ("linked", "population"), ("written", "receipts/"),
     ("renamed", "receipts/"), ("synced", "manifest"), ("linked", "manifest"),
 ]  # fmt: skip
 
@@ -130,6 +142,31 @@ def test_killed_at_any_step_the_same_call_ends_with_the_same_bytes(tmp_path, exp
     assert report.num_built == 16 - sum(
         (step, part) == moment for moment in [("renamed", "receipts/")]
     ) - 16 * (part == "manifest")
+    assert contents(out) == expected
+    assert leftovers(out) == []
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """Two copies of the digits, and what they are once extended to three."""
+    directory = tmp_path_factory.mktemp("grown")
+    build_digits(directory / "two")
+    shutil.copytree(directory / "two", directory / "three")
+    extend_dataset(directory / "three", copies=3)
+    return directory / "two", contents(directory / "three")
+
+
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [("linked", "plan-000002"), ("written", "shards/"), ("renamed", "receipts/"),
+     ("synced", "manifest-000002")],
+)  # fmt: skip
+def test_an_extension_killed_at_any_step_goes_on_to_the_same_bytes(tmp_path, grown, step, part):
+    two, expected = grown
+    out = tmp_path / "out"
+    shutil.copytree(two, out)
+    assert run(EXTENSION_KILLED_AT_A_STEP, out, step, part).returncode == -signal.SIGKILL
+    extend_dataset(out, copies=3)
     assert contents(out) == expected
     assert leftovers(out) == []
 

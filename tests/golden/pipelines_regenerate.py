@@ -17,6 +17,7 @@ import numpy as np
 
 from pipelines import fingerprint, load, preset_names
 from pipelines.errors import ImageContractError
+from pipelines.geometric import ResizedCrop
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
 from pipelines.serialization import ARITHMETIC
@@ -83,7 +84,12 @@ def pixels():
         }
         for name in preset_names()
     }  # fmt: skip
-    return {"transforms": transforms, "presets": presets}
+    large = ResizedCrop(height=12, width=17, area=(0.5, 1.0), aspect_max=2.0)
+    prefiltered = {
+        border: _digests(Pipeline(steps=(large,), border=border, fill=(50.0,)), (133, 71, 3))
+        for border in ("nearest", "constant", "reflect", "wrap")
+    }
+    return {"transforms": transforms, "presets": presets, "prefiltered": prefiltered}
 
 
 def provenance():

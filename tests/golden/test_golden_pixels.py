@@ -35,6 +35,11 @@ def test_pixels_of_each_transform_are_what_they_were(name, now):
     assert now["transforms"][name] == GOLDEN["pixels"]["transforms"][name]
 
 
+def test_prefiltered_pixels_are_what_they_were(now):
+    """Odd sides, halved twice along x and two or three times along y."""
+    assert now["prefiltered"] == GOLDEN["pixels"]["prefiltered"]
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_are_what_they_were(name, now):
     """Fingerprint and pixels."""

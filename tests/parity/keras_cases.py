@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")  # TensorFlow is not needed for the generator
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from tests.golden.pipelines_cases import synthetic

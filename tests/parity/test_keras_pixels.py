@@ -191,7 +191,16 @@ def test_what_is_drawn_by_keras_is_understood():
     [
         ([{"tetha": 3}], {}, "tetha"),
         ([{"theta": np.nan}], {}, "theta"),
+        ([{"theta": 1e300}], {}, "theta"),
+        ([{"theta": -(2**40)}], {}, "theta"),
+        ([{"shear": 10**400}], {}, "shear"),
+        ([{"tx": np.float64(np.inf)}], {}, "tx"),
+        ([{"zx": np.int64(-(2**63))}], {}, "zx"),
+        ([{"zy": 1j}], {}, "zy"),
+        ([{"channel_shift_intensity": 1e39}], {}, "channel_shift_intensity"),
+        ([{"brightness": 1e300}], {}, "brightness"),
         ([{"zx": "1"}], {}, "zx"),
+        ([{"zx": 2.0**39, "zy": 2.0**39, "tx": 2.0**39}], {}, "drawn matrix"),
         ([], {}, "1 dictionaries"),
         ([{}], {"fill_mode": "mirror"}, "fill_mode"),
         ([{}], {"interpolation_order": 3}, "interpolation_order"),
@@ -201,6 +210,14 @@ def test_what_cannot_be_run_is_refused(parameters, options, named):
     """Unknown names, values and options are named, not ignored."""
     with pytest.raises(ParameterError, match=named):
         apply_transform(synthetic(1, 4, 4, 1), parameters, **options)
+
+
+def test_many_turns_are_the_angle_that_is_left():
+    """Below the bound an angle keeps its fractions: whole turns more change nothing."""
+    images = synthetic(1, 9, 9, 3)
+    once = apply_transform(images, [{"theta": 37.25}])
+    often = apply_transform(images, [{"theta": 37.25 + 360.0 * 2**30}])
+    np.testing.assert_array_equal(often, once)
 
 
 def test_images_of_another_dtype_are_refused():

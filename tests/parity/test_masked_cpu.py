@@ -22,7 +22,7 @@ from tests.jobs import contents
 BUILD = """
 import sys
 from materialize.builder import build_dataset
-from materialize.planning import Recipe
+from materialize.recipe import Recipe
 
 source, out, pipeline, codec = sys.argv[1:]
 recipe = Recipe(copies=2, shard_bytes=4096, codec=codec, parameters="full", originals=True)

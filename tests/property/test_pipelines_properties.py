@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pipelines import engine
+from pipelines import engine, kernels, reference
 from pipelines.blending import SLACK_BYTES
 from pipelines.contract import Arena, pack
 from pipelines.errors import ParameterError
@@ -160,6 +160,22 @@ def test_the_kernel_equals_its_twin_for_float32(pipeline, images, value_range):
     fast = run(pipeline, images, parameters, value_range=value_range)
     plain = run(pipeline, images, parameters, plain=True, value_range=value_range)
     np.testing.assert_array_equal(fast, plain)
+
+
+@checked
+@given(batches(), st.booleans(), st.booleans())
+def test_halving_equals_its_twin_and_loses_nothing(images, columns, rows):
+    """Ceil-halved sides, and no level that the image lacks."""
+    image = images[0]
+    halved = kernels.halve(image, columns, rows)
+    np.testing.assert_array_equal(halved, reference.halve(image, columns, rows))
+    height, width, channels = image.shape
+    expected = ((height + 1) // 2 if rows else height, (width + 1) // 2 if columns else width)
+    assert halved.shape == (*expected, channels)
+    assert image.min() <= halved.min()
+    assert halved.max() <= image.max()
+    if not (columns or rows):
+        np.testing.assert_array_equal(halved, image)
 
 
 @checked

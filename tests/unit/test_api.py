@@ -81,6 +81,20 @@ def test_workers_and_options_go_together(tmp_path):
     assert materialize.finish(tmp_path / "out").manifest.copies == 2
 
 
+def test_less_than_one_worker_or_image_per_call_is_refused(tmp_path):
+    images = np.zeros((2, 8, 8, 3), np.uint8)
+    given = {"pipeline": "cifar10", "copies": 1}
+    none_at_once = materialize.BuildOptions(batch_size=0)
+    with pytest.raises(ConfigError, match="workers: expected a whole number"):
+        materialize.build(images, tmp_path / "out", **given, workers=0)
+    with pytest.raises(ConfigError, match="batch_size: expected a whole number"):
+        materialize.build(images, tmp_path / "out", **given, options=none_at_once)
+    with pytest.raises(ConfigError, match="batch_size: expected a whole number"):
+        materialize.check(images, options=none_at_once)
+    with pytest.raises(ConfigError, match="num_images: expected"):
+        materialize.GalleryOptions(num_images=0)
+
+
 def test_check_and_preview_take_what_build_takes():
     images = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), np.uint8)
     report = materialize.check(images, "cifar10", recipe=materialize.Recipe(copies=2))

@@ -91,7 +91,7 @@ def test_another_plan_on_the_same_output_ends_with_5(run, photos, tmp_path):
 
 
 def test_no_time_ends_with_75_and_the_next_run_goes_on(run, photos, tmp_path):
-    late = build_arguments(photos, tmp_path / "out", **{"max-seconds": 0})
+    late = build_arguments(photos, tmp_path / "out", **{"max-seconds": 1e-9})
     code, _, err = run(*late)
     assert code == ExitCode.AGAIN
     assert "Run the same command again" in err
@@ -150,6 +150,10 @@ def test_bad_images_can_be_accepted_but_not_strictly(run, tmp_path):
     ("change", "match"),
     [
         ({"copies": 0}, "copies: expected a whole number"),
+        ({"workers": 0}, "workers: expected a whole number"),
+        ({"batch-size": 0}, "batch-size: expected a whole number"),
+        ({"shard-mb": 0}, "shard-mb: expected a number"),
+        ({"max-seconds": 0}, "expected more than 0"),
         ({"codec": "zst"}, "did you mean 'zstd'"),
         ({"pipeline": "cifar"}, "did you mean 'cifar10'"),
         ({"part": "x"}, "part: expected i/n"),

@@ -186,8 +186,29 @@ def test_parts_are_read_and_checked():
 def test_workers_are_as_many_as_there_are_processors_unless_given():
     assert crew_of(Job()).workers >= 1
     assert crew_of(Job(workers=3)).workers == 3
-    with pytest.raises(ConfigError, match="at least 1"):
+    with pytest.raises(ConfigError, match=r"workers: expected a whole number in \[1, "):
         crew_of(Job(workers=0))
+
+
+@pytest.mark.parametrize("size", [0, -3])
+def test_batches_hold_at_least_one_image(size):
+    with pytest.raises(ConfigError, match="batch-size: expected a whole number"):
+        options_of(Job(batch_size=size))
+
+
+@pytest.mark.parametrize("mebibytes", [0, -1, 0.001, 4096, float("nan"), float("inf")])
+def test_a_shard_size_out_of_reach_is_refused_by_its_own_name(mebibytes):
+    with pytest.raises(ConfigError, match="shard-mb: expected a number in"):
+        recipe_of(Job(copies=1, shard_mb=mebibytes))
+
+
+def test_numpy_counts_are_counts_and_truth_values_are_not():
+    recipe = Recipe(copies=np.int64(3), seed=np.uint64(2**64 - 1), shard_bytes=np.int32(2**20))
+    assert recipe == Recipe(copies=3, seed=2**64 - 1, shard_bytes=2**20)
+    assert {type(n) for n in (recipe.copies, recipe.seed, recipe.shard_bytes)} == {int}
+    for wrong in (True, np.True_, 2.0, "2", None, 0):
+        with pytest.raises(ConfigError, match="copies: expected a whole number"):
+            Recipe(copies=wrong)
 
 
 def test_options_of_a_source_without_one_are_refused():

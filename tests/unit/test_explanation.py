@@ -10,8 +10,8 @@ from materialize.audit.explanation import explain_sample
 from materialize.builder import build_dataset
 from materialize.errors import ConfigError, ManifestMissingError
 from materialize.manifest import load_latest
-from materialize.planning import Recipe
 from materialize.population import load_images, scan
+from materialize.recipe import Recipe
 from materialize.sources import open_source
 from pipelines import from_dict, load
 from tests.jobs import build_digits, copied, flip_byte, photos, shard_paths

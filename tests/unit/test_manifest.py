@@ -27,7 +27,9 @@ def make_manifest(parent=None, **fields):
         "value_range": (0.0, 1.0),
         "copies": 2,
         "class_names": ("bird", "cat", "Ünicorn"),
-        "populations": (PopulationEntry(1, population_name(digest), digest, {"train": 5}),),
+        "populations": (
+            PopulationEntry(1, population_name(digest), digest, {"train": 5}, "45" * 32),
+        ),
         "codec": "raw",
         "shards": tuple(shards),
         "quarantine": {"truncated": 2},

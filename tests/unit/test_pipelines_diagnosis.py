@@ -175,6 +175,14 @@ def test_steps_without_a_float_form_are_an_error_for_floats(step):
     assert severities == ["error"]
 
 
+@pytest.mark.parametrize(("size", "severities"), [((28, 42), []), ((28, 43), ["error"])])
+def test_a_prefilter_is_needed_where_one_axis_needs_it(size, severities):
+    """The engine refuses float images as soon as either axis is reduced by more than 1.5."""
+    step = ResizedCrop(height=28, width=28, area=(0.5, 1.0), aspect_max=2.0)
+    found = findings(step, sizes=[size], dtype="float32")
+    assert [severity for severity, _ in found] == severities
+
+
 def test_a_fill_for_other_channels_is_an_error():
     """Three levels do not fit grey images."""
     options = {"fill": (1.0, 2.0, 3.0), "border": "constant"}

@@ -17,6 +17,7 @@ from pipelines.geometric import (
     Zoom,
 )
 from pipelines.pipeline import Pipeline
+from pipelines.program import PREFILTER_FROM
 from pipelines.transform import Canvas
 from tests.golden.pipelines_cases import run, run_step, sample_ids, synthetic
 
@@ -170,6 +171,126 @@ def test_a_large_reduction_is_prefiltered():
     step = ResizedCrop(height=16, width=16, area=(0.9, 1.0), aspect_max=1.0)
     small = Pipeline(steps=(step,)).apply(image, seed=1, sample_ids=sample_ids(1), copies=0)
     assert np.abs(small[:, 1:-1, 1:-1].astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1023, 1023), (1000, 37), (37, 1021), (131, 255), (1, 999)])
+@pytest.mark.parametrize("area", [(1.0, 1.0), (0.7, 1.0)])
+def test_no_window_of_the_image_shows_the_border(size, area):
+    """However often odd sides are halved, the last row and column keep their place."""
+    white = np.full((4, *size, 1), 255, np.uint8)
+    step = ResizedCrop(height=16, width=16, area=area, aspect_max=1.0)
+    pipeline = Pipeline(steps=(step,), border="constant", fill=(0.0,))
+    windows = pipeline.apply(white, seed=0, sample_ids=sample_ids(4), copies=0)
+    assert windows.min() == 255
+
+
+def test_the_last_row_of_a_large_image_stays_white():
+    """1023² pixels to 128²: once the border's black came in at the last row and column."""
+    white = np.full((1, 1023, 1023, 1), 255, np.uint8)
+    step = ResizedCrop(height=128, width=128, area=(1.0, 1.0), aspect_max=1.0)
+    pipeline = Pipeline(steps=(step,), border="constant", fill=(0.0,))
+    small = pipeline.apply(white, seed=0, sample_ids=sample_ids(1), copies=0)
+    assert small[0, -1].min() == 255
+    assert small[0, :, -1].min() == 255
+
+
+def lowered(steps, sizes, parameters=None):
+    """The programs of one image of each size."""
+    heights, widths = (np.array(side) for side in zip(*sizes, strict=True))
+    canvas = Canvas(heights, widths)
+    pipeline = Pipeline(steps=steps)
+    if parameters is None:
+        parameters = pipeline.parameters(pipeline.draw(2, sample_ids(len(sizes)), 0), canvas)
+    return pipeline.lower(parameters, canvas, 1)
+
+
+def whole_window(height, width):
+    """The parameters of a window that is the image."""
+    sides = {"width_px": np.array([float(width)]), "height_px": np.array([float(height)])}
+    return {"left_px": np.zeros(1), "top_px": np.zeros(1), **sides}
+
+
+@pytest.mark.parametrize(
+    ("size", "halvings"),
+    [((16, 16), [0, 0]), ((24, 24), [0, 0]), ((24, 25), [1, 0]), ((25, 24), [0, 1]),
+     ((16, 128), [3, 0]), ((97, 8), [0, 3]), ((49, 200), [4, 2])],
+)  # fmt: skip
+def test_each_axis_is_halved_as_often_as_it_needs(size, halvings):
+    """x before y; 1.5 is sampled as it is."""
+    step = ResizedCrop(height=16, width=16)
+    programs = lowered((step,), [size], [whole_window(*size)])
+    assert programs.halvings.tolist() == [halvings]
+
+
+@pytest.mark.parametrize("aspect_max", [1.0, 4 / 3, 9.0])
+def test_what_is_left_to_reduce_is_at_most_the_limit(aspect_max):
+    """On both axes, for windows of any shape, and never less than what was there to begin with."""
+    sizes = [(height, width) for height in (20, 300, 1023) for width in (17, 333, 2000)] * 20
+    step = ResizedCrop(height=24, width=16, aspect_max=aspect_max)
+    programs = lowered((step,), sizes)
+    left = np.abs(programs.matrix[:, [0, 4]]) / 2.0**32
+    assert left.max() <= PREFILTER_FROM
+    assert left[programs.halvings > 0].min() > PREFILTER_FROM / 2
+
+
+@pytest.mark.parametrize(
+    ("degrees", "halvings"), [(0, [3, 0]), (90, [0, 3]), (180, [3, 0]), (270, [0, 3])]
+)
+def test_the_axis_that_is_halved_is_the_sources(degrees, halvings):
+    """After a quarter turn the columns of the window are rows of the image."""
+    window = whole_window(16, 128) | {"left_px": np.array([-56.0]), "top_px": np.array([56.0])}
+    steps = (Rotation(max_deg=360), ResizedCrop(height=16, width=16))
+    parameters = [{"angle_deg": np.array([float(degrees)])}, window]
+    assert lowered(steps, [(128, 128)], parameters).halvings.tolist() == [halvings]
+
+
+def test_an_axis_is_prefiltered_while_the_other_is_sampled():
+    """Fine stripes across the reduced axis become grey, those along it keep their edges."""
+    step = ResizedCrop(height=16, width=16)
+    stripes = np.indices((16, 128))[1] % 2 * 255
+    upright = stripes[None, :, :, None].astype(np.uint8)
+    small = run_step(step, upright, whole_window(16, 128))
+    assert np.abs(small[:, :, 1:-1].astype(int) - 128).max() <= 1
+    lying = np.ascontiguousarray(np.indices((16, 128))[0] % 2 * 255)[None, :, :, None]
+    small = run_step(step, lying.astype(np.uint8), whole_window(16, 128))
+    np.testing.assert_array_equal(small[0, :, :, 0], lying[0, :, :16, 0])
+
+
+@pytest.mark.parametrize("size", [(40, 250), (250, 40), (120, 250), (201, 249)])
+def test_halving_moves_nothing(size):
+    """A ramp is read where the window's pixel centres lie, to the level, on either axis."""
+    height, width = size
+    rows, columns = np.indices(size)
+    step = ResizedCrop(height=20, width=20)
+    for ramp, side, along in ((columns, width, 1), (rows, height, 0)):
+        image = ramp[None, :, :, None].astype(np.uint8)
+        small = run_step(step, image, whole_window(height, width))[0, :, :, 0].astype(float)
+        centres = (np.arange(20) + 0.5) * side / 20 - 0.5
+        inner = small.mean(axis=1 - along)[1:-1]
+        # Each halving of a ramp rounds half a level up.
+        assert np.abs(inner - centres[1:-1]).max() <= 2.5
+
+
+@pytest.mark.parametrize(
+    ("step", "whole"),
+    [(WidthShift(by=0.2, id="s"), WidthShift(by=[1, 2], id="s")),
+     (HeightShift(by=3.0, id="s"), HeightShift(by=7, id="s")),
+     (Zoom(by=0.2, keep_aspect=True, id="s"), Zoom(by=0.2, id="s"))],
+)  # fmt: skip
+def test_only_words_that_mean_something_are_drawn(step, whole):
+    """One for an interval, and it is the word that stood at its place."""
+    assert step.words_needed() == 1
+    assert whole.words_needed() == whole.num_words
+    alone, all_words = (Pipeline(steps=(s,)).draw(4, sample_ids(9), 2) for s in (step, whole))
+    assert alone.shape == (9, 1)
+    np.testing.assert_array_equal(alone[:, 0], all_words[:, 0])
+
+
+def test_matrices_that_are_no_numbers_are_refused():
+    """Zooms that overflow one after the other: the NaN is found like any large number."""
+    steps = tuple(Zoom(by=(1000.0, 1024.0), id=f"z{i}") for i in range(200))
+    with pytest.raises(ParameterError, match="narrow the zooms"):
+        lowered((Rotation(max_deg=30), *steps, Rotation(max_deg=30)), [(20, 30)])
 
 
 def test_cosine_and_sine_are_exact_at_right_angles_and_close_elsewhere():

@@ -7,11 +7,12 @@ byte read too far ends it with a signal.
 import subprocess
 import sys
 import textwrap
+import weakref
 
 import numpy as np
 import pytest
 
-from pipelines import engine
+from pipelines import engine, kernels
 from pipelines.blending import SLACK_BYTES
 from pipelines.contract import Arena, pack, view
 from pipelines.errors import ImageContractError
@@ -125,6 +126,38 @@ def test_outputs_that_do_not_fit_are_refused(out):
     """Shape, dtype and memory order."""
     with pytest.raises(ImageContractError, match="output"):
         Pipeline(steps=()).augment(arena(), np.empty((2, 0), np.uint32), out)
+
+
+def test_a_prefilter_holds_what_is_asked_for_and_one_step_more(monkeypatch):
+    """Of the reductions in between only the one being worked on lives; equals are made once."""
+    images = pack(synthetic(5, 256, 300, 3))
+    rows = np.array([0, 1, 2, 3, 4, 0, 0])
+    halvings = np.array([[3, 3], [3, 3], [0, 2], [4, 0], [0, 0], [3, 3], [1, 2]])
+    alive, made, most = set(), [], 0
+
+    def halve(image, columns, rows):
+        nonlocal most
+        made.append(image.shape)
+        out = kernels_halve(image, columns, rows)
+        alive.add(key := len(made))
+        sizes[key] = out.nbytes
+        weakref.finalize(out, alive.discard, key)
+        most = max(most, sum(sizes[key] for key in alive))
+        return out
+
+    sizes, kernels_halve = {}, kernels.halve
+    monkeypatch.setattr(kernels, "halve", halve)
+    reduced = engine._prefiltered(images.take(rows), halvings, plain=False)
+    assert len(made) == 3 + 3 + 2 + 4 + 2
+    assert not alive
+    assert most <= 256 * 300 * 3 * 3 // 4  # one half, and its half
+    shapes = [reduced.image(row).shape for row in range(7)]
+    assert shapes == [(32, 38, 3), (32, 38, 3), (64, 300, 3), (256, 19, 3), (256, 300, 3),
+                      (32, 38, 3), (64, 150, 3)]  # fmt: skip
+    assert reduced.starts[0] == reduced.starts[5]
+    distinct = sum(np.prod(shape) for shape in shapes) - 32 * 38 * 3
+    assert len(reduced.values) == distinct + 300 * 3 + SLACK_BYTES
+    reduced.check()
 
 
 def test_as_many_images_as_programs_are_asked_for():

@@ -188,6 +188,12 @@ def test_excluding_what_is_not_there_is_an_error(four):
         scan(four, ScanOptions(exclude=("cat/x.png", "cat/a.png")))
 
 
+def test_excluding_everything_is_an_error(four):
+    everything = tuple(four.record(index).locator for index in range(len(four)))
+    with pytest.raises(SourceError, match="exclude names all 4 images"):
+        scan(four, ScanOptions(exclude=everything))
+
+
 def test_a_file_that_cannot_be_read_fails_the_scan_and_is_named(four):
     (four.root / "cat/b.png").unlink()
     with pytest.raises(RecordReadError, match=r"cat/b\.png: No such file"):

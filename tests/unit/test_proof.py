@@ -9,8 +9,10 @@ import pytest
 
 from materialize.audit.proof import ProofReport, ProofRun, prove
 from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
-from materialize.errors import ConfigError, MaterializeError
-from materialize.planning import Recipe
+from materialize.cli import main
+from materialize.errors import ConfigError, MaterializeError, SourceError
+from materialize.population import Population, ScanOptions
+from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.sources.subset import Subset
 from tests.jobs import MoodyPhotos, leftovers, photos
@@ -83,6 +85,40 @@ def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path, m
 def test_a_limit_below_one_is_refused(limit):
     with pytest.raises(ConfigError, match="limit"):
         prove("digits", "digits", Recipe(copies=1), limit=limit)
+
+
+@pytest.mark.parametrize("limit", [8, None])
+def test_a_proof_scans_as_the_job_does(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr("materialize.audit.proof.can_kill", lambda: False)
+    source = photos(tmp_path / "source")
+    (source / "a/000.png").write_bytes(b"kept out by name")
+    seen = []
+    populate = Population.to_bytes
+    monkeypatch.setattr(Population, "to_bytes", lambda p: seen.append(p) or populate(p))
+    options = ScanOptions(exclude=("a/000.png",), color="grey")
+    report = prove(source, "digits", Recipe(copies=1), scan=options, limit=limit)
+    assert report.is_proven
+    assert report.num_images == (limit or 11)
+    assert {(p.channels, len(p), p.quarantined) for p in seen} == {(1, limit or 11, ())}
+
+
+@pytest.mark.parametrize("limit", [8, None])
+def test_a_proof_refuses_to_exclude_what_is_not_there(tmp_path, limit):
+    options = ScanOptions(exclude=("a/none.png",))
+    with pytest.raises(SourceError, match=r"a/none\.png, which the source does not have"):
+        prove(photos(tmp_path), "cifar10", Recipe(copies=1), scan=options, limit=limit)
+
+
+def test_the_command_passes_on_how_the_job_is_scanned(tmp_path, monkeypatch):
+    given = {}
+    report = ProofReport((ProofRun("one", "a" * 64, "a" * 64, 1.0),), 3, 4, ())
+    monkeypatch.setattr(
+        "materialize.audit.proof.prove", lambda *_, **options: given.update(options) or report
+    )
+    arguments = ["prove", "--source", str(photos(tmp_path)), "--pipeline", "cifar10"]
+    arguments += ["--copies", "1", "--exclude", "a/000.png", "--color", "grey", "--trust-source"]
+    assert main(arguments) == 0
+    assert given["scan"] == ScanOptions(exclude=("a/000.png",), color="grey", trust_source=True)
 
 
 def test_a_subset_is_spread_evenly_and_reads_what_the_whole_does():

@@ -8,9 +8,10 @@ import pytest
 
 from materialize.audit.restoration import repair_dataset
 from materialize.audit.verification import verify_dataset
-from materialize.builder import BuildOptions, extend_dataset
+from materialize.builder import BuildOptions
 from materialize.errors import ManifestError, SourceError
 from materialize.executor import Crew
+from materialize.extension import extend_dataset
 from materialize.manifest import Totals, load_latest, manifest_name
 from materialize.receipts import receipt_path
 from tests.jobs import (

@@ -90,6 +90,122 @@ def test_other_floats_stay_floats_in_32_bits():
     np.testing.assert_array_equal(out.pixels[:, :, 0], images[0].astype(np.float32))
 
 
+UNITS = LEVELS.astype(np.float32) / np.float32(255)
+BETWEEN = np.linspace(0, 1, 256, dtype=np.float32).reshape(4, 8, 8) ** 2
+"""Floats in [0, 1], most of which are no level divided by 255."""
+
+
+def parts_of(source):
+    """Split → all its values, without the channel axis."""
+    splits = [source.record(index).split for index in range(len(source))]
+    return {
+        split: np.stack(
+            [decoded(source, i).pixels[..., 0] for i, other in enumerate(splits) if other == split]
+        )
+        for split in dict.fromkeys(splits)
+    }
+
+
+def opened_as(container, tmp_path, train, test):
+    """The two splits as one source, from an .npz or from memory, where they may be mapped."""
+    if container == "npz":
+        return open_source(npz(tmp_path, x_train=train, x_test=test))
+    if container == "mapped":
+        for name, images in {"train": train, "test": test}.items():
+            np.save(tmp_path / f"{name}.npy", images)
+        train, test = (np.load(tmp_path / f"{n}.npy", mmap_mode="r") for n in ("train", "test"))
+    return open_source({"train": train, "test": test})
+
+
+containers = pytest.mark.parametrize("container", ["npz", "memory", "mapped"])
+
+
+@containers
+@pytest.mark.parametrize("turned", [False, True])
+def test_splits_share_one_scale_where_only_one_was_made_of_levels(tmp_path, container, turned):
+    given = (BETWEEN, UNITS) if turned else (UNITS, BETWEEN)
+    source = opened_as(container, tmp_path, *given)
+    for found, expected in zip(parts_of(source).values(), given, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+    assert source.describe()["conversions"] == {"train": [], "test": []}
+
+
+@containers
+@pytest.mark.parametrize(
+    ("train", "test", "codes"),
+    [
+        (LEVELS, LEVELS[::-1], ([], [])),
+        (UNITS, UNITS[::-1].astype(np.float64), (["from-unit"], ["from-unit"])),
+        (UNITS, LEVELS.astype(np.float64) * (1 / 255), (["from-unit"], ["from-unit"])),
+        (LEVELS.astype(np.float32), LEVELS, (["from-whole"], [])),
+        (LEVELS, LEVELS.astype(np.int64), ([], ["from-integers"])),
+        (LEVELS.astype(float), LEVELS.astype(np.int32), (["from-whole"], ["from-integers"])),
+    ],
+)
+def test_a_form_that_fits_every_split_is_taken(tmp_path, container, train, test, codes):
+    source = opened_as(container, tmp_path, train, test)
+    assert {part.dtype for part in parts_of(source).values()} == {np.dtype(np.uint8)}
+    conversions = source.describe()["conversions"]
+    assert (conversions["train"], conversions["test"]) == codes
+
+
+@containers
+@pytest.mark.parametrize(
+    ("train", "test", "codes"),
+    [
+        (LEVELS, UNITS, (["from-uint8"], [])),
+        (LEVELS.astype(np.float64), UNITS, (["from-float64"], [])),
+        (LEVELS, LEVELS.astype(np.float32) + 0.5, (["from-uint8"], [])),
+        (LEVELS.astype(np.int64), BETWEEN, (["from-int64"], [])),
+    ],
+)
+def test_splits_without_a_common_form_keep_their_numbers(tmp_path, container, train, test, codes):
+    source = opened_as(container, tmp_path, train, test)
+    for found, expected in zip(parts_of(source).values(), (train, test), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected.astype(np.float32))
+    conversions = source.describe()["conversions"]
+    assert (conversions["train"], conversions["test"]) == codes
+
+
+def test_a_black_split_has_the_scale_of_the_others():
+    """Zeros alone would be units; beside whole levels they are whole levels."""
+    dots = (LEVELS % 2).astype(np.float32)
+    found = parts_of(open_source({"train": LEVELS.astype(np.float32), "test": dots}))
+    np.testing.assert_array_equal(found["test"], dots)
+    found = parts_of(open_source({"train": UNITS, "test": dots}))
+    np.testing.assert_array_equal(found["test"], dots * 255)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+@pytest.mark.parametrize(("images", "code"), [(UNITS, "from-unit"), (LEVELS * 1.0, "from-whole")])
+def test_a_split_without_images_decides_nothing(dtype, images, code):
+    source = open_source({"train": images, "test": np.zeros((0, 8, 8), dtype)})
+    assert decoded(source, 3).conversions == (code,)
+    assert source.identity_bytes(3) == open_source(LEVELS).identity_bytes(3)
+
+
+def test_a_nan_in_one_split_does_not_change_what_the_others_are():
+    broken = BETWEEN.copy()
+    broken[:, 0, 0] = np.nan
+    source = open_source({"train": UNITS, "test": broken})
+    assert source.identity_bytes(0) == open_source(LEVELS).identity_bytes(0)
+
+
+def test_a_split_whose_values_mean_nothing_is_named():
+    with pytest.raises(SourceError, match=r"the test images are int64.*leave 0\.\.255"):
+        open_source({"train": BETWEEN, "test": LEVELS.astype(np.int64) + 1})
+
+
+def test_splits_of_mapped_levels_are_not_copied(tmp_path):
+    np.save(tmp_path / "x.npy", LEVELS)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r+")
+    source = open_source({"train": mapped[:3], "test": mapped[3:]})
+    mapped[3, 0, 0] = 77
+    assert decoded(source, 3).pixels[0, 0, 0] == 77
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
 def test_an_image_that_is_not_finite_in_32_bits_is_no_image(value):
     images = np.linspace(-1, 1, 128).reshape(2, 8, 8)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from materialize import suitability
-from materialize.planning import Recipe
 from materialize.population import ScanOptions, scan
 from materialize.production import BuildOptions
+from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.suitability import Intention, check_suitability
 from pipelines import load

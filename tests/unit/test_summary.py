@@ -8,8 +8,8 @@ import pytest
 from materialize.builder import build_dataset
 from materialize.commands.tables import print_summary
 from materialize.executor import Crew
-from materialize.planning import Recipe
 from materialize.production import BuildOptions
+from materialize.recipe import Recipe
 from materialize.summary import summarize
 
 

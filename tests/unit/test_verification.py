@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from materialize.audit.verification import chosen_rows, verify_dataset
-from materialize.builder import BuildOptions, build_dataset, extend_dataset
+from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import ConfigError, ManifestMissingError, SourceError
 from materialize.executor import Crew
+from materialize.extension import extend_dataset
 from materialize.manifest import Totals, load_latest
-from materialize.planning import Recipe, checked_population
+from materialize.planning import checked_population
 from materialize.population import ScanOptions
 from materialize.receipts import receipt_path
+from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.shards.writer import ShardWriter
 from pipelines import from_dict

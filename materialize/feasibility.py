@@ -1,0 +1,154 @@
+"""Whether a pipeline can be applied to these images at all: asked before anything is written.
+
+A build that is going to fail should say so before it claims an output.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from materialize.errors import ConfigError, SizeMismatchError
+from materialize.population.table import Population
+from materialize.recipe import Recipe
+from materialize.sources.base import SPLITS
+from pipelines import Pipeline, PipelineError
+from pipelines.contract import MAX_SIDE
+from pipelines.transform import Canvas, Photometric
+
+_TRIALS = 4096
+"""Addresses whose matrices are tried; with the extremes of every interval beside them."""
+
+Shape = tuple[int, int, int]
+"""(H, W, C)"""
+
+
+def stored_shapes(
+    pipeline: Pipeline, recipe: Recipe, population: Population, split: str
+) -> dict[str, Shape]:
+    """What the recipe stores of one split: the shape of the ``original``, of the ``copy``.
+
+    Raises:
+        SizeMismatchError: the images differ in size where they must not.
+    """
+    rows = population.split_rows(split)
+    shapes: dict[str, Shape] = {}
+    if len(rows) and recipe.originals:
+        shapes["original"] = original_shape(pipeline, population, rows)
+    if len(rows) and split == "train":
+        shapes["copy"] = copy_shape(pipeline, population)
+    return shapes
+
+
+def copy_shape(pipeline: Pipeline, population: Population) -> Shape:
+    """The shape of every copy.
+
+    Raises:
+        SizeMismatchError: the images differ in size and the pipeline does not bring them to one.
+    """
+    rows = population.split_rows("train")
+    outputs = {pipeline.output_size(*size) for size in _sizes(population, rows)}
+    if len(outputs) != 1:
+        raise SizeMismatchError(*_size_problem(population, rows, "the pipeline keeps their sizes"))
+    return (*outputs.pop(), population.channels)
+
+
+def original_shape(pipeline: Pipeline, population: Population, rows: range) -> Shape:
+    """The shape of a split's untouched images: as they come, or after the pipeline's resize.
+
+    Raises:
+        SizeMismatchError: they differ in size and the pipeline has no resize.
+    """
+    if pipeline.resize:
+        return (pipeline.resize.height, pipeline.resize.width, population.channels)
+    sizes = _sizes(population, rows)
+    if len(sizes) != 1:
+        raise SizeMismatchError(*_size_problem(population, rows, "originals are not cropped"))
+    return (*sizes.pop(), population.channels)
+
+
+def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
+    """Refuses what could only fail later.
+
+    Raises:
+        ConfigError: no image is to be augmented, an image is too large, black and white are not
+            known, or a step cannot work on these images.
+        SizeMismatchError: the images differ in size where they must not.
+    """
+    training = population.split_rows("train")
+    if not len(training):
+        raise ConfigError(
+            f"the source: expected training images, got none among {len(population)}; only "
+            "training images are augmented, so put some into the split train",
+            {"name": "source", "expected": "training images", "found": len(population)},
+        )
+    _check_sides(population)
+    _check_values(pipeline, recipe, population)
+    for split in SPLITS:
+        stored_shapes(pipeline, recipe, population, split)
+    try:
+        _try_out(pipeline, recipe, population)
+    except PipelineError as error:
+        raise ConfigError(f"the pipeline cannot be applied to these images: {error}") from error
+
+
+def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
+    """Lowers some addresses and the extremes of all intervals, and renders one small image."""
+    rows = population.split_rows("train")
+    ids = population.ids[rows.start : rows.stop][:_TRIALS]
+    words = pipeline.draw(recipe.seed, ids, 0)
+    ends = np.array([[0], [2**32 - 1]], dtype=np.uint32) * np.ones(words.shape[1], np.uint32)
+    words = np.concatenate([words, ends])
+    place = np.minimum(np.arange(len(words)), len(ids) - 1) + rows.start
+    if pipeline.resize:
+        resize = pipeline.resize
+        canvas = Canvas(np.full(len(words), resize.height), np.full(len(words), resize.width))
+    else:
+        sizes = (population.heights[place], population.widths[place])
+        canvas = Canvas(sizes[0].astype(np.int64), sizes[1].astype(np.int64))
+    pipeline.lower(pipeline.parameters(words, canvas), canvas, population.channels)
+    image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
+    pipeline.apply(
+        image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range
+    )
+
+
+def _check_sides(population: Population) -> None:
+    longest = np.maximum(population.heights, population.widths)
+    row = int(longest.argmax())
+    if longest[row] > MAX_SIDE:
+        raise ConfigError(
+            f"{population.locators[row]}: expected sides of at most {MAX_SIDE} pixels, got "
+            f"{population.heights[row]}×{population.widths[row]}; make it smaller or --exclude it",
+            {"locator": population.locators[row], "expected": MAX_SIDE, "found": int(longest[row])},
+        )
+
+
+def _check_values(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
+    toning = [s.name for s in pipeline.moving_steps if isinstance(s, Photometric)]
+    if population.dtype == "float32" and toning and recipe.value_range is None:
+        raise ConfigError(
+            f"value_range: expected the values that mean black and white, since {toning[0]} "
+            "changes the values of float32 images, got none; give --value-range 0,1 or another",
+            {"name": "value_range", "expected": "black, white", "found": None},
+        )
+
+
+def _sizes(population: Population, rows: range) -> set[tuple[int, int]]:
+    here = slice(rows.start, rows.stop)
+    pairs = np.stack([population.heights[here], population.widths[here]], axis=1)
+    return {(int(height), int(width)) for height, width in np.unique(pairs, axis=0)}
+
+
+def _size_problem(population: Population, rows: range, why: str) -> tuple[str, dict[str, Any]]:
+    heights = population.heights[rows.start : rows.stop]
+    widths = population.widths[rows.start : rows.stop]
+    differ = np.flatnonzero((heights != heights[0]) | (widths != widths[0]))[:3]
+    offenders = [
+        f"{population.locators[rows.start + row]} is {heights[row]}×{widths[row]}"
+        for row in (0, *differ.tolist())
+    ]
+    message = (
+        f"expected images of one size, got {'; '.join(offenders)} …, and {why}; add "
+        "--resize HEIGHTxWIDTH, or begin the pipeline with a resize step"
+    )
+    return message, {"expected": (int(heights[0]), int(widths[0])), "found": offenders}

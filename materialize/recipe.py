@@ -1,0 +1,78 @@
+"""The options of a build that decide bytes."""
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+from materialize.errors import ConfigError
+from materialize.shards.codecs import find_codec
+
+DEFAULT_SHARD_BYTES = 64 * 2**20
+"""Large enough that an object store's request is cheap, small enough for a worker's memory."""
+PARAMETER_MODES = ("none", "draws", "full")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The options that decide bytes; everything else about a build only decides time."""
+
+    copies: int
+    """Augmented copies of each training image, at least 1; copy e is what epoch e shows."""
+    seed: int = 0
+    """In [0, 2**64)."""
+    codec: str = "raw"
+    shard_bytes: int = DEFAULT_SHARD_BYTES
+    """Decoded pixels of one shard, at most."""
+    originals: bool = False
+    """Also store the untouched images, of every split."""
+    parameters: str = "draws"
+    """What stands beside each copy: ``none``, the random words (``draws``), or ``full``: the drawn
+    parameters as numbers."""
+    value_range: tuple[float, float] | None = None
+    """For float32 images, the values that mean black and white; needed where a step changes
+    values."""
+
+    def __post_init__(self) -> None:
+        """Checks the options.
+
+        Raises:
+            ConfigError: an option is outside its set or interval.
+        """
+        for name, low, high in (
+            ("copies", 1, 2**20), ("seed", 0, 2**64 - 1), ("shard_bytes", 2**12, 2**31)
+        ):  # fmt: skip
+            # NumPy's integers are written to plans as Python's.
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
+        find_codec(self.codec)
+        if self.parameters not in PARAMETER_MODES:
+            raise ConfigError(
+                f"parameters: expected one of {list(PARAMETER_MODES)}, got {self.parameters!r}",
+                {"name": "parameters", "expected": PARAMETER_MODES, "found": self.parameters},
+            )
+        if self.value_range is not None:
+            black, white = map(float, self.value_range)
+            if not black < white:
+                raise ConfigError(
+                    f"value_range: expected black below white, got {self.value_range}",
+                    {"name": "value_range", "found": self.value_range},
+                )
+            # Plans are compared byte for byte, where 0 and 0.0 differ.
+            object.__setattr__(self, "value_range", (black, white))
+
+
+def whole_number(name: str, value: Any, low: int, high: int) -> int:
+    """An option that counts, as Python's integer; NumPy's are accepted, truth values are not.
+
+    Raises:
+        ConfigError: it is no integer, or outside [low, high].
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or not low <= number <= high:
+        raise ConfigError(
+            f"{name}: expected a whole number in [{low}, {high}], got {value!r}",
+            {"name": name, "expected": [low, high], "found": value},
+        )
+    return number
