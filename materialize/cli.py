@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from materialize.console import streams_undisturbed
 from materialize.exit_codes import MEANINGS, ExitCode, exit_code_of
 
 _COMMANDS = {
@@ -93,6 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see `materialize.exit_codes`.
     """
+    with streams_undisturbed():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         with _sigterm_raises():
             code = cli.main(args=arguments, prog_name="materialize", standalone_mode=False)

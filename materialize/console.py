@@ -9,10 +9,11 @@ one a second at most and one at the end of each stage:
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -23,6 +24,66 @@ Progress = Callable[[str, int, int], None]
 _EVERY_S = 1.0
 _UNITS = {"repair": "shards", "prove": "runs"}
 """What is counted in stages that do not count images."""
+
+
+class _Undisturbed:
+    """A stream that goes quiet when whoever read it is gone, instead of ending the work."""
+
+    def __init__(self, stream: TextIO, losses: type[OSError]) -> None:
+        self._stream = stream
+        self._losses = losses
+        self._is_lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        if not self._is_lost:
+            try:
+                return self._stream.write(text)
+            except self._losses:
+                self._lose()
+        return len(text)
+
+    def flush(self) -> None:
+        if not self._is_lost:
+            try:
+                self._stream.flush()
+            except self._losses:
+                self._lose()
+
+    def _lose(self) -> None:
+        """What is left in buffers goes nowhere; Python would complain about it when it ends."""
+        self._is_lost = True
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def undisturbed(stream: TextIO, losses: type[OSError] = BrokenPipeError) -> TextIO:
+    """A stream that writes to another until nobody reads that any more, and then nowhere.
+
+    Args:
+        stream: where to write.
+        losses: the failures that mean so.
+    """
+    return cast("TextIO", _Undisturbed(stream, losses))
+
+
+@contextlib.contextmanager
+def streams_undisturbed() -> Iterator[None]:
+    """Lets the block finish its work, with its own exit code, when its output is cut off."""
+    before = sys.stdout, sys.stderr
+    if sys.stdout is not None:
+        sys.stdout = undisturbed(sys.stdout)
+    if sys.stderr is not None:
+        sys.stderr = undisturbed(sys.stderr, OSError)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        sys.stdout, sys.stderr = before
 
 
 class Meter:
@@ -99,6 +160,10 @@ def progress_shown(stream: TextIO | None = None) -> Iterator[Progress]:
         What to pass as ``progress``.
     """
     stream = stream or sys.stderr
+    if stream is None:  # closed before the process began
+        yield lambda _stage, _done, _total: None
+        return
+    stream = undisturbed(stream, OSError)
     if stream.isatty():
         with _bars(stream) as progress:
             yield progress

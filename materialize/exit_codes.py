@@ -24,7 +24,7 @@ MEANINGS = {
     ExitCode.FAILED: "failed; the message says why",
     ExitCode.USAGE: "wrong option, job file or pipeline",
     ExitCode.BAD_IMAGES: "more bad images than --max-bad accepts",
-    ExitCode.DAMAGE: "verify found damage, or prove found a difference",
+    ExitCode.DAMAGE: "damage was found, or bytes that differ",
     ExitCode.PLAN_CONFLICT: "the output belongs to another plan",
     ExitCode.AGAIN: "time ran out or parts are missing: run the same command again",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; the same command goes on",

@@ -53,6 +53,9 @@ _MEAN_BRIGHTNESS = 0.15
 """How far the mean factor may lie from 1 before a data set gets visibly darker or lighter."""
 _READABLE_DEG = 45
 """Beyond this a 6 begins to be a 9."""
+_FEWEST_DIGITS = 8
+_FEWEST_LETTERS = 10
+"""Fewer classes are more likely numbered or lettered than pictures of digits or letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,13 @@ class Facts:
 
     @property
     def characters(self) -> list[str]:
-        """Class names that are single digits or letters."""
-        return [name for name in self.class_names if len(name) == 1 and name.isalnum()]
+        """The class names if they are digits or letters; two named 0 and 1 are no digits."""
+        names = list(self.class_names)
+        if any(len(name) != 1 for name in names):
+            return []
+        are_digits = all(map(str.isdigit, names)) and len(names) >= _FEWEST_DIGITS
+        are_letters = all(map(str.isalpha, names)) and len(names) >= _FEWEST_LETTERS
+        return names if are_digits or are_letters else []
 
 
 def diagnose(
@@ -141,6 +149,9 @@ def _sizes_after(step: Transform, facts: Facts) -> tuple[tuple[int, int], ...]:
 
 
 def _about_options(pipeline: Pipeline, facts: Facts) -> Iterator[Complaint]:
+    if not pipeline.steps:
+        message = "this pipeline changes nothing: it has no steps"
+        yield "warning", message, "add steps, unless equal copies are wanted"
     if pipeline.border != "constant" and any(pipeline.fill):
         yield (
             "warning",

@@ -121,7 +121,7 @@ def load(pipeline: str | Path) -> Pipeline:
     text = str(pipeline)
     if not text.endswith(".toml") and text in preset_names():
         file = resources.files("pipelines") / "presets" / f"{text}.toml"
-        return from_dict(tomllib.loads(file.read_text("utf-8")), f"preset {text}")
+        return from_dict({"name": text} | tomllib.loads(file.read_text("utf-8")), f"preset {text}")
     path = Path(text)
     if not path.is_file():
         raise PipelineFileError(

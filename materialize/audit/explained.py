@@ -68,6 +68,11 @@ class Explanation:
             return None
         return bool(np.array_equal(self.stored, self.recomputed))
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether what is stored cannot be read, or is not what is made again."""
+        return self.stored is None or self.is_equal is False or self.are_draws_equal is False
+
     def lines(self) -> list[str]:
         """The explanation in words."""
         named = "unlabelled" if self.class_name is None else f"class {self.class_name}"
@@ -80,6 +85,7 @@ class Explanation:
             *(f"drawn    {step} · words {_hexadecimal(step.words)}" for step in self.steps),
             *(f"program  {line}" for line in self.program),
             f"redone   {verdict[self.is_equal]}",
+            *(["problem  the stored draws are not these"] if self.are_draws_equal is False else []),
             *(f"problem  {problem}" for problem in self.problems),
         ]
 

@@ -18,7 +18,7 @@ def demo(output: str, workers: int) -> int:
     from materialize.api import build
     from materialize.audit.verification import verify_dataset
     from materialize.commands.interruption import orderly_end
-    from materialize.commands.tables import print_summary
+    from materialize.commands.tables import print_account, print_next_commands
     from materialize.commands.verifying import print_verification
     from materialize.console import progress_shown
     from materialize.summary import summarize
@@ -30,23 +30,31 @@ def demo(output: str, workers: int) -> int:
             workers=workers, progress=progress,
         )  # fmt: skip
         verified = verify_dataset(dataset, depth="pixels", progress=progress)
-        _draw(Path(output))
-    if report.manifest is not None:
-        print_summary(summarize(report, report.manifest))
+        pictures = _drawn(Path(output))
+    summary = None if report.manifest is None else summarize(report, report.manifest)
+    if summary is not None:
+        print_account(summary)
     print_verification(verified)
+    click.echo("\nLook at the pictures:")
+    for picture in pictures:
+        click.echo(f"  {picture}")
+    if summary is not None:
+        click.echo("Go on with:")
+        print_next_commands(summary)
     return ExitCode.DONE if verified.is_intact else ExitCode.DAMAGE
 
 
-def _draw(folder: Path) -> None:
+def _drawn(folder: Path) -> list[Path]:
     """Draws each kind of gallery into a folder."""
     from materialize.api import preview
     from materialize.atomic import write_file
     from materialize.pictures.gallery import KINDS, GalleryOptions
     from materialize.pictures.sheet import png_bytes
 
+    paths = []
     for kind in KINDS:
         options = GalleryOptions(kind=kind, seed=_SEED)
         path = folder / f"{kind}.png"
         write_file(path, png_bytes(preview("digits", "digits", options=options)))
-        click.echo(f"picture {path}")
-    click.echo()
+        paths.append(path)
+    return paths

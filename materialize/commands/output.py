@@ -56,7 +56,7 @@ def table(title: str, rows: Iterable[tuple[str, str, str]], *, are_numbers: bool
     for row in rows:
         grid.add_row(*map(escape, row))
     # A file has no width to fold to; and nobody wants the padding that fills it up.
-    is_terminal = sys.stdout.isatty()
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
     console = Console(highlight=False, width=None if is_terminal else _FILE_WIDTH)
     with console.capture() as captured:
         console.print(grid)

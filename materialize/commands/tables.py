@@ -13,12 +13,22 @@ _CLASSES_SHOWN = 10
 
 def print_summary(summary: BuildSummary) -> None:
     """Prints what was made, what it takes, how long it took, and what to do next."""
+    print_account(summary)
+    print_next_commands(summary)
+
+
+def print_account(summary: BuildSummary) -> None:
+    """Prints what was made, what it takes and how long it took."""
     table("Images", _images(summary))
     table("Dataset", _dataset(summary))
     table("Bytes", _bytes(summary))
     table("Worker seconds", _seconds(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}\n", err=True)
+
+
+def print_next_commands(summary: BuildSummary) -> None:
+    """Prints what can be done with the dataset, as it would be typed."""
     copies, sample = summary.copies, summary.example_sample_id
     for command in (
         f"verify {summary.directory}",

@@ -168,7 +168,10 @@ def _print_repair(report: "RepairReport") -> None:
 def explain(
     dataset: str, sample: str, copy: int, png: str | None, as_json: bool, **given: Any
 ) -> int:
-    """Say where one stored image comes from and what was drawn for it, and make it again."""
+    """Say where one stored image comes from and what was drawn for it, and make it again.
+
+    Exit code 4 if it is damaged, or is not what comes out again.
+    """
     from materialize.assembly import source_or_none
     from materialize.atomic import write_file
     from materialize.audit.explanation import explain_sample
@@ -180,13 +183,13 @@ def explain(
     if as_json:
         pictures = ("original", "stored", "recomputed")
         facts = {key: value for key, value in asdict(found).items() if key not in pictures}
-        print_json(facts | {"is_equal": found.is_equal})
+        print_json(facts | {"is_equal": found.is_equal, "is_damaged": found.is_damaged})
     else:
         for line in found.lines():
             click.echo(line)
         if png is not None:
             click.echo(f"picture  {png}")
-    return ExitCode.DAMAGE if found.is_equal is False else ExitCode.DONE
+    return ExitCode.DAMAGE if found.is_damaged else ExitCode.DONE
 
 
 @click.command(

@@ -141,6 +141,21 @@ def test_explain_draws_and_proves(run, dataset, tmp_path):
     assert json.loads(out)["is_equal"] is True
 
 
+def test_explain_of_a_damaged_shard_ends_with_4(run, dataset):
+    _, out, _ = run("explain", dataset, "--sample", "row:3", "--copy", 1, "--json")
+    shard = dataset / "shards" / json.loads(out)["shard"]
+    good = shard.read_bytes()
+    try:
+        shard.write_bytes(good[: len(good) // 2])
+        code, out, _ = run("explain", dataset, "--sample", "row:3", "--copy", 1)
+        assert code == ExitCode.DAMAGE
+        assert "problem  " in out
+        shard.unlink()
+        assert run("explain", dataset, "--sample", "row:3", "--copy", 1)[0] == ExitCode.DAMAGE
+    finally:
+        shard.write_bytes(good)
+
+
 def test_explain_of_an_unknown_copy_ends_with_2(run, dataset):
     code, _, err = run("explain", dataset, "--sample", "row:3", "--copy", 9)
     assert code == ExitCode.USAGE
@@ -172,6 +187,10 @@ def test_the_demo_goes_all_the_way(run, tmp_path):
     code, out, _ = run("demo", "--output", tmp_path / "demo")
     assert code == ExitCode.DONE
     assert "intact: 6 shards" in out
+    end = out[out.index("manifest ", out.index("intact")) :]
+    for kind in ("copies", "steps", "grid"):
+        assert f"  {tmp_path / 'demo' / kind}.png\n" in end
+    assert out.splitlines()[-1].startswith(f"  materialize extend {tmp_path / 'demo' / 'digits'}")
     assert {p.name for p in (tmp_path / "demo").iterdir()} == {
         "digits", "copies.png", "steps.png", "grid.png"
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -118,3 +119,21 @@ def test_help_is_there_at_once():
         subprocess.run([*COMMAND, "build", "--help"], check=True, capture_output=True)
         took.append(time.perf_counter() - begun)
     assert min(took) < 0.3
+
+
+@pytest.mark.parametrize("redirected", ["| true", "2>&1 | true", ">&-", "2>&-", ">&- 2>&-"])
+def test_output_that_nobody_reads_changes_no_exit_code(tmp_path, redirected):
+    """A pager that was left, a log that was closed: the work is done, and its code says so."""
+    out = tmp_path / "out"
+    command = [
+        *COMMAND, "build", "--source", "digits", "--pipeline", "digits", "--copies", "1",
+        "--workers", "1", "--output", str(out),
+    ]  # fmt: skip
+    line = f"{shlex.join(command)} {redirected}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert load_latest(out).totals.num_rows == 1797

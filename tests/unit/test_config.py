@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import materialize
@@ -18,6 +19,7 @@ from materialize.assembly import (
 )
 from materialize.config import OPTION_NAMES, Job, key_of, merge, read_job, required
 from materialize.errors import ConfigError
+from materialize.recipe import Recipe
 
 EXAMPLE = Path(materialize.__file__).with_name("job.example.toml")
 

@@ -77,6 +77,42 @@ def test_a_stream_that_is_no_terminal_gets_json_lines():
     assert json.loads(stream.getvalue())["stage"] == "scan"
 
 
+class Unread(io.StringIO):
+    """A pipe whose reader is gone."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+def test_lost_progress_stops_nothing():
+    done = []
+    with progress_shown(Unread()) as progress:
+        for number in range(3):
+            progress("build", number, 2)
+            done.append(number)
+        progress("verify", 1, 1)
+    assert done == [0, 1, 2]
+
+
+class UnreadTerminal(Unread):
+    def isatty(self):
+        return True
+
+
+def test_a_lost_terminal_stops_nothing():
+    with progress_shown(UnreadTerminal()) as progress:
+        progress("build", 2, 2)
+
+
+def test_a_process_without_standard_error_shows_no_progress(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    with progress_shown() as progress:
+        progress("build", 2, 2)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

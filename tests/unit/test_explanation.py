@@ -148,6 +148,8 @@ def test_a_damaged_row_is_a_problem_and_the_image_is_still_recomputed(digits, tm
     again = explain_sample(damaged, "row:17", 1)
     assert again.stored is None
     assert again.is_equal is None
+    assert again.is_damaged
+    assert not explanation.is_damaged
     assert "repair" in again.problems[0]
     np.testing.assert_array_equal(again.recomputed, explanation.recomputed)
     assert again.gallery()

@@ -132,7 +132,8 @@ def test_an_ignored_fill_is_a_warning():
         (VerticalFlip(), []),
         (VerticalFlip(), ["cat", "dog"]),
         (HorizontalFlip(), DIGITS),
-        (HorizontalFlip(), ["a", "b"]),
+        (HorizontalFlip(), list("abcdefghij")),
+        (HorizontalFlip(), DIGITS[2:]),
         (Rotation(max_deg=46), DIGITS),
         (WidthShift(by=1.0), []),
     ],
@@ -141,6 +142,22 @@ def test_what_only_a_person_can_judge_is_a_question(step, class_names):
     """Mirrored letters, sixes that become nines, pixels that may have meant the whole."""
     asked = findings(step, class_names=class_names, sizes=[(90, 90)])
     assert [severity for severity, _ in asked] == ["question"]
+
+
+@pytest.mark.parametrize(
+    "class_names",
+    [["0", "1"], DIGITS[:7], list("abcdefghi"), [*DIGITS, "10"], [*DIGITS, "a"], ["a", "b"]],
+)
+def test_a_few_numbered_or_lettered_classes_are_no_digits_or_letters(class_names):
+    """Classes 0 and 1 are cats and dogs."""
+    assert findings(HorizontalFlip(), class_names=class_names) == []
+    assert findings(Rotation(max_deg=90), class_names=class_names) == []
+
+
+def test_a_pipeline_without_steps_is_a_warning():
+    """Its copies are all equal."""
+    ((severity, message),) = findings(sizes=[(28, 28)], channels=3)
+    assert (severity, "this pipeline changes nothing" in message) == ("warning", True)
 
 
 def test_rotations_up_to_45_degrees_keep_digits_readable():

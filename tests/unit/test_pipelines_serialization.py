@@ -23,6 +23,7 @@ def test_every_preset_loads_and_comes_back(name):
     """By its bare name."""
     pipeline = load(name)
     assert pipeline.steps
+    assert pipeline.name == name
     assert fingerprint(from_dict(to_dict(pipeline))) == fingerprint(pipeline)
 
 
