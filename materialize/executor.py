@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from materialize.atomic import sweep_temporaries
-from materialize.errors import BuildFailedError, MaterializeError
+from materialize.errors import BuildFailedError, ConfigError, MaterializeError
 from materialize.job import Done, Workshop, run_task
 from materialize.manifest import SHARDS_DIRECTORY
 from materialize.parallel import BrokenProcessPool, spread
@@ -36,6 +36,18 @@ class Crew:
     backend: str = "loky"
     """joblib's name: ``loky``, ``threading``, ``sequential``, or a registered one such as
     ``dask``."""
+
+    def __post_init__(self) -> None:
+        """Checks the number.
+
+        Raises:
+            ConfigError: there would be nobody to work.
+        """
+        if self.workers < 1:
+            raise ConfigError(
+                f"workers: expected at least 1, got {self.workers}",
+                {"name": "workers", "expected": "≥ 1", "found": self.workers},
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +150,7 @@ def _failure(errors: list[Exception]) -> BuildFailedError:
     """One error for all, with the first one's words: causes tend to be shared."""
     others = f" (and {len(errors) - 1} more like it)" if len(errors) > 1 else ""
     failure = BuildFailedError(
-        f"{len(errors)} tasks failed; finished shards are kept. {errors[0]}{others}. "
+        f"{len(errors)} of the tasks failed; finished shards are kept. {errors[0]}{others}. "
         "Remove the cause and run the same command again",
         {"errors": errors},
     )

@@ -187,6 +187,11 @@ def load_latest(directory: Path, *, pinned: str | None = None) -> Manifest:
         data, parent, number = following, sha256_hex(following), number + 1
         if parent == pinned:
             break
+    if data is None and not directory.is_dir():
+        raise ManifestMissingError(
+            f"{directory} does not exist: expected the directory of a dataset; check the path",
+            {"path": str(directory), "pinned": pinned},
+        )
     if data is None or pinned not in (None, parent):
         wanted = "manifest" if pinned is None else f"manifest with the digest {pinned}"
         raise ManifestMissingError(

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import geometric, photometric, resizing
-from pipelines.errors import PipelineFileError
+from pipelines.engine import INTERPOLATIONS
+from pipelines.errors import ParameterError, PipelineFileError
+from pipelines.kernels import BORDERS
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
 from pipelines.transform import REGISTRY, Transform
@@ -64,19 +66,35 @@ def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
             f"{where}: fill: expected a level or a list of levels, got {fill!r}",
             {"where": where, "expected": "levels in [0, 255]", "found": fill},
         )
+    for key, allowed in (("border", BORDERS), ("interpolation", INTERPOLATIONS)):
+        if data.get(key, allowed[0]) not in allowed:
+            raise PipelineFileError(
+                f"{where}: {key}: expected one of {list(allowed)}, got {data[key]!r}"
+                f"{_nearest(str(data[key]), allowed)}",
+                {"where": where, "name": key, "expected": list(allowed), "found": data[key]},
+            )
     made = tuple(_step(step, f"{where}, step {i}") for i, step in enumerate(steps, start=1))
-    return Pipeline(
-        steps=made,
-        name=str(data.get("name", "pipeline")),
-        border=data.get("border", "nearest"),
-        fill=tuple(map(float, levels)),
-        interpolation=data.get("interpolation", "bilinear"),
-    )
+    try:
+        return Pipeline(
+            steps=made,
+            name=str(data.get("name", "pipeline")),
+            border=data.get("border", "nearest"),
+            fill=tuple(map(float, levels)),
+            interpolation=data.get("interpolation", "bilinear"),
+        )
+    except PipelineFileError as error:
+        raise PipelineFileError(f"{where}: {error}", {**error.facts, "where": where}) from error
 
 
 def _step(data: Mapping[str, Any], where: str) -> Transform:
-    name = data.get("transform")
-    if name not in REGISTRY:
+    if "transform" not in data:
+        raise PipelineFileError(
+            f"{where}: expected the key 'transform', got {sorted(data) or 'no keys'}; name one of "
+            f"{sorted(REGISTRY)}",
+            {"where": where, "expected": "transform", "found": sorted(data)},
+        )
+    name = data["transform"]
+    if not isinstance(name, str) or name not in REGISTRY:
         raise PipelineFileError(
             f"{where}: transform: expected one of {sorted(REGISTRY)}, got {name!r}"
             f"{_nearest(str(name), REGISTRY)}",
@@ -95,7 +113,11 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
             {"where": where, "expected": missing[0], "found": sorted(options)},
         )
     make: Callable[..., Transform] = kind
-    return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    try:
+        return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    except ParameterError as error:
+        facts = {**error.facts, "where": where}
+        raise ParameterError(f"{where}: {error}", facts) from error
 
 
 def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:

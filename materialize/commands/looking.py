@@ -141,6 +141,8 @@ def preview(
     from materialize.pictures.gallery import GalleryOptions, draw_gallery
     from materialize.pictures.sheet import png_bytes
 
+    if Path(png).suffix.lower() != ".png":
+        raise click.UsageError(f"--output: expected a .png, got {png}")
     job = job_of(given)
     options = GalleryOptions(kind=kind, seed=job.seed, num_images=num_images, images=images)
     if job.copies is not None:

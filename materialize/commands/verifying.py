@@ -86,7 +86,8 @@ def print_verification(report: "VerificationReport") -> None:
         parts.append(f"{report.num_rows_compared:,} rows of pixels made again")
     if report.num_rows_skipped:
         parts.append(f"{report.num_rows_skipped:,} rows could not be made again")
-    verdict = "intact" if report.is_intact else f"{len(report.damages)} damages"
+    count = len(report.damages)
+    verdict = "intact" if report.is_intact else f"{count} damage{'s' * (count != 1)}"
     click.secho(verdict, fg="green" if report.is_intact else "red", bold=True, nl=False)
     click.echo(f": {', '.join(parts)} in {duration(report.seconds)}")
     if report.manifest_digest:
@@ -149,7 +150,7 @@ def _print_repair(report: "RepairReport") -> None:
     _print_lost(report.lost)
     if not report.before.damages:
         click.echo("nothing was damaged")
-    whole = "whole" if report.is_whole else f"{len(report.left)} damages are left"
+    whole = "whole" if report.is_whole else f"{len(report.left)} left as damaged"
     click.echo(f"{whole} ({duration(report.seconds)})")
 
 

@@ -230,7 +230,7 @@ def _check_split_leaks(population: Population) -> None:
     if leaks:
         raise SourceError(
             f"{len(leaks)} images are in several splits: {first_few(sorted(leaks))}; exclude all "
-            "but one of each, or accept it with allow_split_leaks",
+            "but one of each, or accept it with the option allow-split-leaks",
             {"leaks": sorted(leaks)[:100]},
         )
 
@@ -252,9 +252,9 @@ def check_quarantine(population: Population, max_bad: float = DEFAULT_MAX_BAD) -
     listed = first_few((f"{item.locator} ({item.reason})" for item in bad), shown=10)
     none_left = "" if len(population) else ", and none is left"
     raise QuarantineLimitError(
-        f"{len(bad)} of {total} images are bad, more than the {max_bad:.4%} that max_bad accepts"
-        f"{none_left}: {listed or 'the source is empty'}; "
-        "repair or remove them, exclude them by name, or raise max_bad",
+        f"{len(bad)} of {total} images are bad, more than the {100 * max_bad:.4g} % that the "
+        f"option max-bad accepts{none_left}: {listed or 'the source is empty'}; "
+        "repair or remove them, exclude them by name, or raise max-bad",
         {"quarantined": bad, "total": total, "max_bad": max_bad},
     )
 
@@ -291,14 +291,14 @@ def _loaded(source: Source, population: Population, row: int) -> Pixels:
         pixels = source.decode(content, index).pixels
     except UndecodableImageError as error:
         raise UndecodableImageError(
-            f"{locator}: {error}; scan without trust_source to set such images aside",
+            f"{locator}: {error}; scan without the option trust-source to set such images aside",
             {**error.facts, "locator": locator},
         ) from error
     size = (int(population.heights[row]), int(population.widths[row]))
     if pixels.shape[:2] != size:
         detail = f"its header says {size[0]} x {size[1]}, its pixels are {pixels.shape[:2]}"
         raise UndecodableImageError(
-            f"{locator}: {detail}; scan without trust_source",
+            f"{locator}: {detail}; scan without the option trust-source",
             {"reason": "header-differs", "detail": detail, "format": None, "locator": locator},
         )
     return with_channels(pixels, population.channels)

@@ -104,8 +104,8 @@ def find_codec(name: str) -> Codec:
     if name in CODECS:
         return CODECS[name]
     near = get_close_matches(name, CODECS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"did you mean {near[0]!r}? " if near else ""
     raise ConfigError(
-        f"there is no codec {name!r}{hint}. Known are {', '.join(CODECS)}",
+        f"there is no codec {name!r}; {hint}known are {', '.join(CODECS)}",
         {"found": name, "expected": tuple(CODECS)},
     )

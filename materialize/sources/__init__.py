@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 
+_DIGITS = "digits"
+_ACCEPTED = "expected a folder, a .csv, .tsv, .npz or .npy file, keras:NAME or digits"
+
+
 @dataclass(frozen=True, slots=True)
 class _NoOptions:
     """The options of a source that has none."""
@@ -76,19 +80,27 @@ def open_source(spec: object, **options: Any) -> Source:
         if option not in known:
             nearest = difflib.get_close_matches(option, known, n=1)
             hint = (
-                f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known) or 'none'}"
+                f"did you mean {_typed(nearest[0])}?"
+                if nearest
+                else f"known: {', '.join(map(_typed, known)) or 'none'}"
             )
             raise ConfigError(
-                f"{name} has no option {option}; {hint}", {"found": option, "expected": known}
+                f"{name} has no option {_typed(option)}; {hint}",
+                {"found": option, "expected": known},
             )
     return opener.open(opener.options_type(**options))
+
+
+def _typed(option: str) -> str:
+    """An option as it is typed."""
+    return option.replace("_", "-")
 
 
 def _opener(spec: object) -> tuple[str, _Opener]:
     """What to call a source of this kind, and how to open it."""
     if not isinstance(spec, str | Path):
         return "an array source", _Opener(ArrayOptions, lambda o: memory_source(spec, o))
-    if spec == "digits" and not Path(spec).exists():
+    if spec == _DIGITS and not Path(spec).exists():
         return "digits", _Opener(_NoOptions, lambda _: digits_source())
     if isinstance(spec, str) and spec.startswith(KERAS_PREFIX):
         name = spec.removeprefix(KERAS_PREFIX)
@@ -99,7 +111,9 @@ def _opener(spec: object) -> tuple[str, _Opener]:
             return "an IDX folder", _Opener(ArrayOptions, lambda o: idx_source(path, o))
         return "a folder", _Opener(FolderOptions, lambda o: FolderSource(path, o))
     if not path.exists():
-        raise SourceError(f"there is no source {path}", {"path": str(path)})
+        nearest = difflib.get_close_matches(str(spec), [_DIGITS], n=1)
+        hint = f"did you mean {nearest[0]}? " if nearest else ""
+        raise SourceError(f"there is no source {path}; {hint}{_ACCEPTED}", {"path": str(path)})
     match path.suffix.lower():
         case ".csv" | ".tsv":
             return "a table", _Opener(TableOptions, lambda o: TableSource(path, o))
@@ -108,7 +122,7 @@ def _opener(spec: object) -> tuple[str, _Opener]:
         case ".npy":
             return "an .npy file", _Opener(ArrayOptions, lambda o: npy_source(path, o))
     raise SourceError(
-        f"{path} is no source: expected a folder, .csv, .tsv, .npz or .npy, keras:NAME or digits",
+        f"{path} is no source; {_ACCEPTED}",
         {"path": str(path)},
     )
 

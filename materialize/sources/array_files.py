@@ -27,7 +27,9 @@ def npz_source(path: Path, options: ArrayOptions) -> ArraySource:
         SourceError: the file is damaged, holds pickles, or no array of images is recognised.
     """
     if options.labels is not None:
-        raise ConfigError(f"{path.name} holds its own labels: name them with labels_key", {})
+        raise ConfigError(
+            f"{path.name} holds its own labels: name them with the option labels-key", {}
+        )
     keys = _npz_keys(path)
     if options.images_key is not None:
         chosen = {("images", "train"): options.images_key}
@@ -73,8 +75,8 @@ def _description(kind: str, path: Path, options: ArrayOptions) -> dict[str, Any]
 
 def _unrecognised(path: Path, keys: list[str], what: str) -> SourceError:
     return SourceError(
-        f"{path} has {what} among {', '.join(keys)}: name the images with images_key and their "
-        "labels with labels_key",
+        f"{path} has {what} among {', '.join(keys)}: name the images with the option images-key "
+        "and their labels with labels-key",
         {"path": str(path), "keys": keys},
     )
 

@@ -1,7 +1,7 @@
 """Files under one root: listing them, and the source whose records are whole files."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from materialize.errors import RecordReadError, SourceError
@@ -51,12 +51,22 @@ def list_files(root: Path, *, follow_links: bool = False) -> list[str]:
         SourceError: a folder cannot be read, a link leaves the root or folders contain each other.
     """
     top = root.resolve()
+
+    def check(path: Path, locator: str) -> bool:
+        if not follow_links:
+            check_link(path, locator, top)
+        return True
+
     # By bytes, so that the order is the same in every locale and for undecodable names.
-    return sorted(_walk(top, "", top, (top,), follow_links), key=os.fsencode)
+    return sorted(_walk(top, "", top, (top,), check), key=os.fsencode)
 
 
 def _walk(
-    folder: Path, prefix: str, top: Path, ancestors: tuple[Path, ...], follow_links: bool
+    folder: Path,
+    prefix: str,
+    top: Path,
+    ancestors: tuple[Path, ...],
+    is_followed: Callable[[Path, str], bool],
 ) -> Iterator[str]:
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
@@ -66,8 +76,8 @@ def _walk(
         ) from error
     for entry in entries:
         locator = f"{prefix}{entry.name}"
-        if entry.is_symlink():
-            _check_link(Path(entry.path), locator, top, follow_links)
+        if entry.is_symlink() and not is_followed(Path(entry.path), locator):
+            continue
         if entry.is_dir():
             real = Path(entry.path).resolve()
             if real in ancestors:
@@ -75,17 +85,44 @@ def _walk(
                     f"{locator} under {top} is a link to a folder that contains it: remove it",
                     {"path": locator},
                 )
-            yield from _walk(real, f"{locator}/", top, (*ancestors, real), follow_links)
+            yield from _walk(real, f"{locator}/", top, (*ancestors, real), is_followed)
         elif entry.is_file():  # pipes, sockets and dangling links are none
             yield locator
 
 
-def _check_link(path: Path, locator: str, top: Path, follow_links: bool) -> None:
+def list_files_and_links(root: Path) -> tuple[list[str], list[str]]:
+    """As `list_files`, but links that leave the root are listed beside and not followed.
+
+    Returns:
+        Locators of files, and of links out of the root, both sorted.
+
+    Raises:
+        SourceError: a folder cannot be read, or folders contain each other.
+    """
+    top = root.resolve()
+    leaving: list[str] = []
+
+    def note(path: Path, locator: str) -> bool:
+        is_inside = path.resolve().is_relative_to(top)
+        if not is_inside:
+            leaving.append(locator)
+        return is_inside
+
+    files = sorted(_walk(top, "", top, (top,), note), key=os.fsencode)
+    return files, sorted(leaving, key=os.fsencode)
+
+
+def check_link(path: Path, locator: str, top: Path) -> None:
+    """Refuses a link that leaves the root.
+
+    Raises:
+        SourceError: it does.
+    """
     target = path.resolve()
-    if not follow_links and not target.is_relative_to(top):
+    if not target.is_relative_to(top):
         raise SourceError(
             f"{locator} under {top} is a link to {target}, outside the source: "
-            "copy the file in, or pass follow_links=True to trust such links",
+            "copy the file in, or trust such links with the option follow-links",
             {"path": locator, "target": str(target)},
         )
 

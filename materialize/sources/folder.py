@@ -90,8 +90,8 @@ def _detected(root: Path, locators: Sequence[str]) -> str:
     if loose:
         raise SourceError(
             f"{root} holds images beside its folders ({first_few(loose)}) and in them "
-            f"({first_few(tops)}): move them into a class folder, or say layout='flat' to ignore "
-            "the folders",
+            f"({first_few(tops)}): move them into a class folder, or give the option layout as "
+            "flat to ignore the folders",
             {"path": str(root), "loose": loose[:20]},
         )
     split_by_top = {top: split_named(top) for top in tops}
@@ -103,7 +103,7 @@ def _detected(root: Path, locators: Sequence[str]) -> str:
         raise SourceError(
             f"{root} holds {first_few(top for top in tops if split_by_top[top])} beside "
             f"{first_few(strangers)}, so its folders are neither all splits nor all classes: open "
-            "one of them, or say layout='classes'",
+            "one of them, or give the option layout as classes",
             {"path": str(root), "folders": tops},
         )
     return "classes"
@@ -118,7 +118,7 @@ def _check_distinct(split_by_top: dict[str, str | None], root: Path) -> None:
         if len(folders) > 1:
             raise SourceError(
                 f"{root} holds {len(folders)} folders that mean {split}: {first_few(folders)}; "
-                "keep one of them, or say layout='classes'",
+                "keep one of them, or give the option layout as classes",
                 {"path": str(root), "folders": folders, "split": split},
             )
 

@@ -38,7 +38,7 @@ def idx_source(folder: Path, options: ArrayOptions) -> ArraySource:
         SourceError: a file is damaged, or images have no labels beside them.
     """
     if options.labels is not None or options.images_key is not None:
-        raise ConfigError("only class_names applies to IDX files", {})
+        raise ConfigError("only the option class-names applies to IDX files", {})
     files = _idx_files(folder)
     parts = {}
     for (split, role), path in files.items():

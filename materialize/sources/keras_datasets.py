@@ -44,7 +44,7 @@ def keras_source(name: str, options: ArrayOptions) -> ArraySource:
             {"found": name, "expected": tuple(_CLASS_NAMES)},
         )
     if options.labels is not None or options.images_key is not None:
-        raise ConfigError(f"only class_names applies to {PREFIX}{name}", {})
+        raise ConfigError(f"only the option class-names applies to {PREFIX}{name}", {})
     train, test = _loaded(name)
     parts = {
         split: RawPart(_channels_last(images), np.asarray(labels))

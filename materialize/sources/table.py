@@ -17,7 +17,13 @@ from typing import Any
 
 from materialize.errors import SourceError
 from materialize.sources.base import Record, first_few
-from materialize.sources.files import FileSource, has_image_suffix, list_files
+from materialize.sources.files import (
+    FileSource,
+    check_link,
+    has_image_suffix,
+    list_files,
+    list_files_and_links,
+)
 from materialize.sources.naming import naturally_sorted, split_named
 from materialize.sources.records import RecordTable
 from materialize.sources.tabular import Row, read_rows
@@ -75,8 +81,13 @@ class TableSource(FileSource):
             raise SourceError(f"there is no folder {root}", {"path": str(root)})
         header, rows = read_rows(table)
         columns = _Columns.found(table, header, options)
-        files = list_files(root, follow_links=options.follow_links)
-        locators = _located(table, root, [row[columns.path] for row in rows], files, options)
+        values = [row[columns.path] for row in rows]
+        if options.follow_links:
+            files = list_files(root, follow_links=True)
+        else:
+            files, links = list_files_and_links(root)
+            _check_named_links(values, links, root.resolve())
+        locators = _located(table, root, values, files, options)
         records = _described(table, rows, locators, columns)
         names = naturally_sorted(r.label for r in records if r.label is not None)
         self.options = options
@@ -143,7 +154,7 @@ def _recognised(
         if len(matching) > 1:
             raise SourceError(
                 f"{table}: columns {first_few(matching)} could each hold the {role}: say which "
-                f"with {role}_column",
+                f"with the option {role}-column",
                 {"path": str(table), "columns": matching},
             )
         if matching:
@@ -155,7 +166,7 @@ def _no_column(table: Path, header: Sequence[str], role: str, which: str) -> Sou
     none = " (an empty name if there are no labels)" if role == "label" else ""
     return SourceError(
         f"{table} has no {role} column {which} among {', '.join(header)}: "
-        f"name it with {role}_column{none}",
+        f"name it with the option {role}-column{none}",
         {"path": str(table), "columns": list(header)},
     )
 
@@ -174,7 +185,7 @@ def _located(
         by_number.setdefault(_unpadded(stem), []).append(image)
 
     def matches(value: str) -> list[str]:
-        value = value.strip().replace("\\", "/").removeprefix("./")
+        value = _plain(value)
         if value in known:
             return [value]
         if has_image_suffix(value):
@@ -187,13 +198,38 @@ def _located(
         table,
         values,
         [len(m) > 1 for m in found],
-        lambda i: f"could be {first_few(found[i])}: pass path_suffix='{_suffix(found[i][0])}'",
+        lambda i: (
+            f"could be {first_few(found[i])}: say which with the option path-suffix, such as "
+            f"{_suffix(found[i][0])}"
+        ),
     )
     locators = [m[0] for m in found]
     count = Counter(locators)
     repeated = [count[locator] > 1 for locator in locators]
     _refuse(table, values, repeated, lambda i: f"means {locators[i]} again: one row per image")
     return locators
+
+
+def _check_named_links(values: Sequence[str], links: Sequence[str], top: Path) -> None:
+    """Refuses links out of the root where a row means them or what is behind them; others may be.
+
+    Raises:
+        SourceError: a row means one.
+    """
+    if not links:
+        return
+    named = set(map(_plain, values))
+    named |= {_unpadded(value) for value in named}
+    folders = {value[:at] for value in named for at, sign in enumerate(value) if sign == "/"}
+    for link in links:
+        stem = link.removesuffix(_suffix(link)) if has_image_suffix(link) else link
+        if not {link, stem, _unpadded(stem)}.isdisjoint(named) or link in folders:
+            check_link(top / link, link, top)
+
+
+def _plain(value: str) -> str:
+    """A value of the path column as locators are written."""
+    return value.strip().replace("\\", "/").removeprefix("./")
 
 
 def _suffix(path: str) -> str:
@@ -213,8 +249,14 @@ def _missing_hint(value: str, root: Path, files: Sequence[str]) -> str:
         folder, _, name = file.rpartition("/")
         stem = name.rpartition(".")[0]
         if folder and wanted in (name, stem, _unpadded(stem)):
-            return f"is not under {root}, but {file} is: pass root='{root / folder}'"
-    return f"is not under {root}: pass the folder of the images as root, or correct the table"
+            return (
+                f"is not under {root}, but {file} is: give {root / folder} as the source, and the "
+                "table as its labels"
+            )
+    return (
+        f"is not under {root}: give the images' folder as the source and the table as its labels, "
+        "or correct the table"
+    )
 
 
 def _described(

@@ -1,5 +1,6 @@
 """build, extend and finish on the command line: files equal options, and exit codes tell."""
 
+import itertools
 import json
 
 import numpy as np
@@ -90,9 +91,11 @@ def test_another_plan_on_the_same_output_ends_with_5(run, photos, tmp_path):
     assert "seed is 7 there and 8 here" in err
 
 
-def test_no_time_ends_with_75_and_the_next_run_goes_on(run, photos, tmp_path):
-    late = build_arguments(photos, tmp_path / "out", **{"max-seconds": 1e-9})
-    code, _, err = run(*late)
+def test_no_time_ends_with_75_and_the_next_run_goes_on(run, photos, tmp_path, monkeypatch):
+    answers = itertools.chain([False, False], itertools.repeat(True))  # late after one shard
+    monkeypatch.setattr("materialize.job._is_late", lambda _: next(answers))
+    code, _, err = run(*build_arguments(photos, tmp_path / "out", **{"max-seconds": 9}))
+    monkeypatch.undo()
     assert code == ExitCode.AGAIN
     assert "Run the same command again" in err
     assert run(*build_arguments(photos, tmp_path / "out"))[0] == ExitCode.DONE
@@ -154,7 +157,7 @@ def test_bad_images_can_be_accepted_but_not_strictly(run, tmp_path):
         ({"batch-size": 0}, "batch-size: expected a whole number"),
         ({"shard-mb": 0}, "shard-mb: expected a number"),
         ({"max-seconds": 0}, "expected more than 0"),
-        ({"codec": "zst"}, "did you mean 'zstd'"),
+        ({"codec": "zst"}, "did you mean 'zstd'? known are raw"),
         ({"pipeline": "cifar"}, "did you mean 'cifar10'"),
         ({"part": "x"}, "part: expected i/n"),
         ({"parameters": "all"}, "parameters: expected one of"),
@@ -192,8 +195,13 @@ def test_a_source_that_is_not_there_ends_with_1(run, tmp_path):
     code, _, err = run(*build_arguments(tmp_path / "absent", tmp_path / "out"))
     assert code == ExitCode.FAILED
     assert "there is no source" in err
+    assert "expected a folder, a .csv" in err
+    _, _, err = run(*build_arguments("digts", tmp_path / "out"))
+    assert "did you mean digits?" in err
 
 
 def test_a_dataset_that_is_not_there_ends_with_1(run, tmp_path):
     assert run("finish", tmp_path / "absent")[0] == ExitCode.FAILED
+    code, _, err = run("explain", tmp_path / "absent", "--sample", "row:0")
+    assert (code, "absent does not exist" in err) == (ExitCode.FAILED, True)
     assert run("extend", tmp_path / "absent", "--copies", 3)[0] == ExitCode.FAILED

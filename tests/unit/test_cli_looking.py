@@ -83,6 +83,21 @@ def test_preview_of_an_unknown_kind_ends_with_2(run, tmp_path):
     assert "copies, steps, grid" in err
 
 
+@pytest.mark.parametrize("name", ["x.jpg", "x", "x.png.jpeg"])
+def test_preview_writes_nothing_but_png(run, tmp_path, name):
+    given = ("--source", "digits", "--kind", "grid", "--output", tmp_path / name)
+    code, _, err = run("preview", *given)
+    assert code == ExitCode.USAGE
+    assert "expected a .png" in err
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_preview_of_no_image_ends_with_2(run, tmp_path, number):
+    given = ("--source", "digits", "--kind", "grid", "--output", tmp_path / "x.png")
+    assert run("preview", *given, "--num-images", number)[0] == ExitCode.USAGE
+
+
 def test_transforms_lists_all_of_them_and_all_presets(run):
     _, out, _ = run("transforms")
     assert all(f"\n{name} " in out for name in (*REGISTRY, *preset_names()))

@@ -40,6 +40,12 @@ def test_a_file_gives_the_pipeline_its_name(tmp_path):
     [
         ({"bordr": "wrap"}, "did you mean 'border'"),
         ({"border": "mirror"}, "border"),
+        ({"border": "reflct"}, "pipeline: border: .*got 'reflct', did you mean 'reflect'"),
+        ({"interpolation": "biliner"}, "did you mean 'bilinear'"),
+        ({"border": ["wrap"]}, "border: expected one of"),
+        ({"step": [{"max_deg": 3}]}, "step 1: expected the key 'transform', got .'max_deg'.; name"),
+        ({"step": [{}]}, "expected the key 'transform', got no keys"),
+        ({"step": [{"transform": ["zoom"]}]}, "transform: expected one of"),
         ({"interpolation": "cubic"}, "interpolation"),
         ({"step": [{"transform": "rotatoin"}]}, "did you mean 'rotation'"),
         ({"step": [{"transform": "rotation"}]}, "max_deg"),
@@ -57,8 +63,17 @@ def test_what_is_not_a_pipeline_is_refused(data, named):
 
 def test_a_parameter_outside_its_interval_is_refused():
     """Also when it comes from a file."""
-    with pytest.raises(ParameterError, match="max_deg"):
-        from_dict({"step": [{"transform": "rotation", "max_deg": 400}]})
+    steps = [{"transform": "horizontal_flip"}, {"transform": "rotation", "max_deg": 400}]
+    with pytest.raises(ParameterError, match=r"^a\.toml, step 2: rotation\.max_deg") as caught:
+        from_dict({"step": steps}, "a.toml")
+    assert caught.value.where == "a.toml, step 2"
+
+
+def test_what_concerns_the_whole_pipeline_names_its_file():
+    """Such as a resize in the middle."""
+    resize = {"transform": "resize", "height": 9, "width": 9}
+    with pytest.raises(PipelineFileError, match=r"^a\.toml: step 2 \(resize\): expected as the"):
+        from_dict({"step": [{"transform": "horizontal_flip"}, resize]}, "a.toml")
 
 
 def test_a_missing_file_names_the_nearest_preset(tmp_path):

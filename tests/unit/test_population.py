@@ -285,7 +285,7 @@ def test_trusting_the_source_reads_headers_only(tmp_path):
     trusting = scan(source, ScanOptions(trust_source=True))
     assert (len(trusting), trusting.quarantined) == (2, ())
     row = list(trusting.locators).index("a/y.png")
-    with pytest.raises(UndecodableImageError, match=r"a/y\.png: .*scan without trust_source"):
+    with pytest.raises(UndecodableImageError, match=r"a/y\.png: .*without the option trust-source"):
         load_images(source, trusting, [row])
 
 

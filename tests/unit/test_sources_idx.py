@@ -88,7 +88,7 @@ def test_labels_of_another_number_are_refused(tmp_path):
 
 
 def test_options_that_do_not_apply_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="only class_names applies"):
+    with pytest.raises(ConfigError, match="only the option class-names applies"):
         open_source(idx_folder(tmp_path, "train"), images_key="x")
 
 

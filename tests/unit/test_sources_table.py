@@ -70,7 +70,7 @@ def test_a_file_column_wins_over_an_image_column(tmp_path):
 
 def test_paths_are_relative_to_the_root(tmp_path):
     path = table(tmp_path, "file,label\na.png,cat\n", "images/a.png")
-    with pytest.raises(SourceError, match=r"images/a\.png is: pass root="):
+    with pytest.raises(SourceError, match=r"images/a\.png is: give .*images as the source"):
         open_source(path)
     assert len(open_source(path, root=str(tmp_path / "images"))) == 1
 
@@ -117,9 +117,26 @@ def test_an_exact_stem_wins_over_a_padded_one(tmp_path):
 
 def test_a_stem_of_two_images_is_refused_until_a_suffix_is_given(tmp_path):
     path = table(tmp_path, "id,label\n7,cat\n", "7.png", "7.bmp")
-    with pytest.raises(SourceError, match=r"could be 7\.bmp, 7\.png: pass path_suffix='\.bmp'"):
+    with pytest.raises(
+        SourceError, match=r"could be 7\.bmp, 7\.png: say which with .* path-suffix, such as \.bmp"
+    ):
         open_source(path)
     assert records(open_source(path, path_suffix=".png"))[0].locator == "7.png"
+
+
+def test_links_out_of_the_root_matter_only_where_a_row_means_them(tmp_path):
+    write_tree(tmp_path / "elsewhere", {"secret.png": PNG, "more/x.png": PNG})
+    root = tmp_path / "in"
+    path = table(root, "file,label\na.png,cat\n", "a.png")
+    (root / "unrelated").symlink_to(tmp_path / "elsewhere/more")
+    (root / "b.png").symlink_to(tmp_path / "elsewhere/secret.png")
+    (root / "007.png").symlink_to(tmp_path / "elsewhere/secret.png")
+    assert [r.locator for r in records(open_source(path))] == ["a.png"]
+    for meant in ("b.png", "./b.png", "b", "7", "unrelated/x.png", "unrelated/x"):
+        path.write_text(f"file,label\na.png,cat\n{meant},dog\n")
+        with pytest.raises(SourceError, match=r"is a link to .*, outside the source"):
+            open_source(path)
+        assert len(open_source(path, follow_links=True)) == 2
 
 
 def test_unknown_splits_are_named(tmp_path):
