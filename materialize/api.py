@@ -8,7 +8,9 @@ from PIL import Image
 from materialize.builder import as_source, build_dataset
 from materialize.executor import Crew
 from materialize.pictures.gallery import GalleryOptions, draw_gallery
-from materialize.population import Population, scan
+from materialize.population import Division, Population, scan
+from materialize.population.likeness import is_quickly_searched
+from materialize.population.likeness import near_duplicates as find_near_duplicates
 from materialize.production import BuildOptions, BuildReport
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe, whole_number
@@ -31,6 +33,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     originals: bool = False,
     parameters: str = "draws",
     value_range: tuple[float, float] | None = None,
+    split: str | None = None,
     workers: int = 1,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
@@ -48,6 +51,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         originals: also store the untouched images, of every split.
         parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
         value_range: for float32 images, the values that mean black and white.
+        split: cut a source without splits of its own, such as ``0.8/0.1/0.1``; for another cut of
+            that kind, ``ScanOptions(division=…)`` in ``options``, which is taken instead.
         workers: processes that write shards at once; never changes a byte.
         options: everything else that decides time and not bytes; its crew, if it names one, is
             taken instead of ``workers``.
@@ -64,18 +69,21 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters,
         value_range=value_range,
     )  # fmt: skip
-    options = _counted(options or BuildOptions())
+    options = _counted(_divided(options or BuildOptions(), split))
     workers = whole_number("workers", workers, 1, _MOST_AT_ONCE)
     if options.crew == Crew():
         options = replace(options, crew=Crew(workers))
     return build_dataset(source, output, pipeline, recipe, options=options, progress=progress)
 
 
-def check(
+def check(  # noqa: PLR0913  # one keyword for each thing to look at
     source: object,
     pipeline: Pipeline | str | Path | None = None,
     *,
     recipe: Recipe | None = None,
+    split: str | None = None,
+    folds: int | None = None,
+    near_duplicates: bool | None = None,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
 ) -> CheckReport:
@@ -85,13 +93,24 @@ def check(
         source: as `build` takes it.
         pipeline: as `build` takes it; None looks at the images alone.
         recipe: what would be built, to say how large it would be.
+        split: as `build` takes it.
+        folds: into how many folds the training images would be dealt.
+        near_duplicates: look for them, or not; None looks where it takes seconds.
         options: how the images are scanned, and how many may be bad.
         progress: called as images are scanned.
     """
-    options = _counted(options or BuildOptions())
-    population = _scanned(as_source(source), options, progress)
-    intention = Intention(pipeline=_loaded(pipeline), recipe=recipe)
-    return check_suitability(population, intention, options)
+    options = _counted(_divided(options or BuildOptions(), split))
+    opened = as_source(source)
+    population = _scanned(opened, options, progress)
+    intention = Intention(pipeline=_loaded(pipeline), recipe=recipe, folds=folds)
+    crew = options.crew
+    searched = is_quickly_searched(population) if near_duplicates is None else near_duplicates
+    alike = (
+        find_near_duplicates(opened, population, workers=crew.workers, backend=crew.backend)
+        if searched
+        else None
+    )
+    return check_suitability(population, intention, options, likenesses=alike)
 
 
 def preview(
@@ -126,6 +145,13 @@ def _counted(options: BuildOptions) -> BuildOptions:
     if batch is not None:
         batch = whole_number("batch_size", batch, 1, _MOST_AT_ONCE)
     return replace(options, crew=replace(crew, workers=workers), batch_size=batch)
+
+
+def _divided(options: BuildOptions, split: str | None) -> BuildOptions:
+    """The options with this division, unless they name one."""
+    if split is None or options.scan.division is not None:
+        return options
+    return replace(options, scan=replace(options.scan, division=Division.parse(split)))
 
 
 def _loaded(pipeline: Pipeline | str | Path | None) -> Pipeline | None:

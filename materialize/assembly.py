@@ -8,7 +8,7 @@ from pathlib import Path
 from materialize.config import Job, required
 from materialize.errors import ConfigError
 from materialize.executor import Crew
-from materialize.population import DEFAULT_MAX_BAD, ScanOptions
+from materialize.population import DEFAULT_MAX_BAD, Division, ScanOptions
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe, whole_number
 from materialize.sources import Source, open_source
@@ -112,6 +112,7 @@ def intention_of(job: Job) -> Intention:
         recipe=recipe_of(job) if job.copies is not None else None,
         output=Path(job.output) if job.output is not None else None,
         allow_label_conflicts=job.allow_label_conflicts,
+        fold_seed=job.split_seed,
     )
 
 
@@ -157,12 +158,17 @@ def _value_range(job: Job) -> tuple[float, float] | None:
 
 
 def scan_options_of(job: Job) -> ScanOptions:
-    """What the scan is told."""
+    """What the scan is told.
+
+    Raises:
+        ConfigError: a value is outside its set.
+    """
     return ScanOptions(
         exclude=job.exclude,
         color=job.color,
         trust_source=job.trust_source,
         allow_split_leaks=job.allow_split_leaks,
+        division=None if job.split is None else Division.parse(job.split, job.split_seed),
     )
 
 

@@ -61,6 +61,8 @@ class Job:
     strict: bool = False
     allow_split_leaks: bool = False
     allow_label_conflicts: bool = False
+    split: str | None = None
+    split_seed: int = 0
 
     pipeline: str | None = None
     resize: str | None = None

@@ -17,6 +17,7 @@ from materialize.builder import load_populations, plan_tasks, scanned, store_pop
 from materialize.errors import ConfigError, ManifestMissingError, PlanConflictError, SourceError
 from materialize.feasibility import check_feasible, copy_shape
 from materialize.manifest import Manifest, load_latest
+from materialize.placement import check_told, names_splits, placed
 from materialize.plans import Plan, claim, next_plan, read_plan
 from materialize.population import Population
 from materialize.population.identity import byte_order, content_sample_id, equal_rows
@@ -47,6 +48,10 @@ def extend_dataset(
     generation of their own. Images that are gone, relabelled or moved to another split since stay
     in the dataset as they were.
 
+    New images of a source that names no splits are cut by the division of ``options.scan``, which a
+    dataset does not remember: where it has validation or test images, one must be given again. An
+    image whose content or group the dataset has already goes where these are.
+
     Args:
         output: the dataset.
         copies: how many copies there shall be, not fewer than there are; as many by default.
@@ -56,7 +61,9 @@ def extend_dataset(
 
     Raises:
         BuildIncompleteError: time ran out; the same call goes on.
-        SourceError: images that the new copies are made of are gone from the source.
+        SourceError: images that the new copies are made of are gone from the source, or a new one
+            belongs to two splits.
+        ConfigError: new images are to be cut and nobody says how, or have splits of their own.
         PlanConflictError: another extension was begun and not finished.
         MaterializeError: whatever else prevents it; the dataset stays as it was.
     """
@@ -67,11 +74,16 @@ def extend_dataset(
     opened = find_source(directory, source)
     found = _numbered_on(scanned(opened, _same_scan(options, previous, old, opened),
                                  previous.class_names, progress), old)  # fmt: skip
+    has_splits, division = names_splits(found, old), options.scan.division
+    if division is not None or not has_splits:
+        found = placed(found, old, options.scan)
     plan = _begun(directory, manifest.number + 1)
     if plan is None:
         plan, added = _decided(manifest, previous, copies, old, found, options.scan.exclude)
         if plan is None:
             return BuildReport(directory, manifest, old, 0, time.monotonic() - started, {})
+        if added is not None:
+            check_told(directory, added, has_splits=has_splits, division=division)
         populations = old if added is None else (*old, added)
     else:
         _check_wish(directory, plan, copies)
@@ -96,13 +108,18 @@ def extend_dataset(
 def _same_scan(
     options: BuildOptions, previous: Plan, old: Sequence[Population], source: Source
 ) -> BuildOptions:
-    """The options with what the dataset was scanned with: its colour, and what was excluded."""
+    """The options with what the dataset was scanned with: its colour, and what was excluded.
+
+    Nothing is divided: that would move images which have a split.
+    """
     excluded = set(options.scan.exclude)
     if previous.excluded:
         here = {source.record(index).locator for index in range(len(source))}
         excluded |= here.intersection(previous.excluded)
     color = "grey" if old[0].channels == 1 else "rgb"
-    scan_options = replace(options.scan, color=color, exclude=tuple(sorted(excluded)))
+    scan_options = replace(
+        options.scan, color=color, exclude=tuple(sorted(excluded)), division=None
+    )
     return replace(options, scan=scan_options)
 
 

@@ -1,24 +1,28 @@
 """Whether a pipeline suits some images, said before anything is written.
 
 The images are scanned as a build scans them; then come their own faults (bad files, contradictory
-labels, images in two splits), the pipeline's (`pipelines.diagnosis`), and whether the result has
-one size and fits the disk. Nothing is raised that can be listed, so that one run shows everything.
+labels, images in two splits or folds, near duplicates), the pipeline's (`pipelines.diagnosis`), and
+whether the result has one size and fits the disk. Nothing is raised that can be listed, so that one
+run shows everything.
 """
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialize import planning
-from materialize.errors import QuarantineLimitError, SizeMismatchError
+from materialize.errors import ConfigError, QuarantineLimitError, SizeMismatchError
 from materialize.feasibility import check_feasible, copy_shape
-from materialize.population import Population, check_quarantine
+from materialize.population import Population, check_quarantine, fold_numbers
 from materialize.population.identity import equal_rows
+from materialize.population.likeness import Likeness
+from materialize.population.partition import Partition, partition_of
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources.base import SPLITS, first_few
@@ -54,6 +58,12 @@ class CheckReport:
     """Errors first."""
     extent: Extent | None
     """None without a recipe, or where the images would not end with one size."""
+    splits: Partition
+    """How the images are shared out, and what was proven of it."""
+    folds: Partition | None = None
+    """The same of the training images, where folds were asked for and can be made."""
+    likenesses: tuple[Likeness, ...] | None = None
+    """Near duplicates; None if nobody looked for them."""
 
     @property
     def has_errors(self) -> bool:
@@ -77,10 +87,17 @@ class Intention:
     """Where there must be room."""
     allow_label_conflicts: bool = False
     """Equal images under different labels are a warning, not an error."""
+    folds: int | None = None
+    """Into how many folds the training images would be dealt."""
+    fold_seed: int = 0
 
 
 def check_suitability(
-    population: Population, intention: Intention, options: BuildOptions
+    population: Population,
+    intention: Intention,
+    options: BuildOptions,
+    *,
+    likenesses: Sequence[Likeness] | None = None,
 ) -> CheckReport:
     """Looks for what is wrong.
 
@@ -88,11 +105,23 @@ def check_suitability(
         population: the images, scanned with ``allow_split_leaks`` so that leaks can be listed.
         intention: what would be done with them.
         options: how many images may be bad, and whether leaks are accepted after all.
+        likenesses: the near duplicates; None if nobody looked for them.
     """
+    splits = partition_of(population, np.arange(len(population)), population.splits, SPLITS)
     findings = [
         *_image_findings(population, options),
+        *_split_findings(population, splits, options),
         *_label_findings(population, intention.allow_label_conflicts),
     ]
+    numbers, folds = None, None
+    if intention.folds is not None:
+        try:
+            numbers, folds = _folded(population, intention.folds, intention.fold_seed)
+            findings += _gap_findings(folds, "folds", folds.names)
+        except ConfigError as error:
+            findings.append(_finding("error", "folds", error))
+    if likenesses:
+        findings.append(_likeness_finding(population, likenesses, numbers))
     extent = None
     if intention.pipeline is not None and len(population):
         findings += _pipeline_findings(population, intention.pipeline)
@@ -102,11 +131,12 @@ def check_suitability(
     if extent is not None and intention.output is not None:
         findings += _room_findings(extent, intention.output)
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
-    return CheckReport(population, tuple(ranked), extent)
+    alike = None if likenesses is None else tuple(likenesses)
+    return CheckReport(population, tuple(ranked), extent, splits, folds, alike)
 
 
 def _image_findings(population: Population, options: BuildOptions) -> Iterator[Finding]:
-    """Bad files, images in several splits, nothing to augment."""
+    """Bad files."""
     bad = population.quarantined
     named = first_few((f"{item.locator} ({item.reason})" for item in bad), shown=_NAMED)
     try:
@@ -117,12 +147,26 @@ def _image_findings(population: Population, options: BuildOptions) -> Iterator[F
         if bad:
             message = f"{len(bad)} files are bad and would be left out: {named}"
             yield Finding("warning", "images", message, "repair them, or leave it so")
-    leaks = _split_leaks(population)
+
+
+def _split_findings(
+    population: Population, splits: Partition, options: BuildOptions
+) -> Iterator[Finding]:
+    """Images and groups in several splits, nothing to augment, classes that nobody tests."""
+    leaks = splits.torn_contents
     if leaks:
         severity: Severity = "warning" if options.scan.allow_split_leaks else "error"
         message = f"{len(leaks)} images are in several splits: {first_few(leaks, shown=_NAMED)}"
         advice = "exclude all but one of each, or accept it with --allow-split-leaks"
         yield Finding(severity, "splits", message, advice)
+    torn = splits.torn_groups
+    if torn:
+        message = f"{len(torn)} groups are in several splits: {first_few(torn, shown=_NAMED)}"
+        advice = "give all images of a group one split, unless its images have nothing in common"
+        yield Finding("warning", "splits", message, advice)
+    if options.scan.division is not None:
+        wanted = zip(SPLITS, options.scan.division.weights, strict=True)
+        yield from _gap_findings(splits, "splits", [split for split, weight in wanted if weight])
     if len(population) and not population.split_rows("train"):
         message = "no image is in the training split, and only that is augmented"
         yield Finding("error", "splits", message, "name the split that is to be trained on train")
@@ -164,14 +208,65 @@ def _pipeline_findings(population: Population, pipeline: Pipeline) -> list[Findi
     )
 
 
-def _split_leaks(population: Population) -> list[str]:
-    """Equal images in different splits, one line each."""
-    leaks = []
-    for rows in equal_rows(population.digests):
-        if len(np.unique(population.splits[rows])) > 1:
-            places = (f"{population.locators[r]} ({SPLITS[population.splits[r]]})" for r in rows)
-            leaks.append(" = ".join(sorted(places)))
-    return sorted(leaks)
+def _folded(population: Population, folds: int, seed: int) -> tuple[NDArray[np.int8], Partition]:
+    """The fold of every training image, and what they come to.
+
+    Raises:
+        ConfigError: there are too few images for so many.
+    """
+    training = population.split_rows("train")
+    here = slice(training.start, training.stop)
+    rows = np.arange(training.start, training.stop)
+    numbers = fold_numbers(
+        population.ids[here], population.labels[here], population.groups.taken(rows),
+        population.digests[here], folds=folds, seed=seed,
+    )  # fmt: skip
+    names = [f"fold {fold}" for fold in range(folds)]
+    return numbers, partition_of(population, rows, numbers, names)
+
+
+def _gap_findings(partition: Partition, where: str, expected: Sequence[str]) -> Iterator[Finding]:
+    """Classes of which some parts have no image."""
+    gaps = []
+    for label, counts in zip(partition.class_names, partition.counts, strict=True):
+        pairs = zip(partition.names, counts, strict=True)
+        missing = [name for name, count in pairs if name in expected and not count]
+        if missing and any(counts):
+            gaps.append(f"{label or 'all'} ({first_few(missing, shown=_NAMED)})")
+    if gaps:
+        message = f"{len(gaps)} classes have no image in some of the {where}: "
+        advice = "add images, divide the groups that are too large, or ask for fewer parts"
+        yield Finding("warning", where, message + first_few(gaps, shown=_NAMED), advice)
+
+
+def _likeness_finding(
+    population: Population, likenesses: Sequence[Likeness], folds: NDArray[np.int8] | None
+) -> Finding:
+    """Near duplicates, those in different splits or folds first."""
+
+    def place(row: int) -> str:
+        split = SPLITS[population.splits[row]]
+        # Training comes first: a training row's number is its place among the training rows.
+        is_folded = folds is not None and split == "train"
+        return f"{split}, fold {folds[row]}" if is_folded and folds is not None else split
+
+    pairs = [(pair, place(pair.first), place(pair.second)) for pair in likenesses]
+    leaks = sum(one != other for _, one, other in pairs)
+    pairs.sort(key=lambda found: found[1] == found[2])
+    named = first_few(
+        (
+            f"{population.locators[pair.first]} ({one}) ≈ "
+            f"{population.locators[pair.second]} ({other})"
+            for pair, one, other in pairs
+        ),
+        shown=_NAMED,
+    )
+    message = (
+        f"{len(pairs)} pairs of images are nearly the same, {leaks} of them in different splits "
+        f"or folds: {named}"
+    )
+    advice = "look at them; exclude one of each pair, or give both one group so they stay together"
+    return Finding("warning", "images", message, advice)
 
 
 def _extent(population: Population, pipeline: Pipeline, recipe: Recipe | None) -> Extent | None:

@@ -16,6 +16,7 @@ from materialize.executor import Crew
 from materialize.manifest import Manifest, PopulationEntry, shard_path
 from materialize.planning import population_identity, take_rows
 from materialize.population import Population, ScanOptions, scan
+from materialize.population.identity import byte_order
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import SPLITS, Source
 
@@ -49,6 +50,7 @@ def recover_population(
         source, options, known_classes=manifest.class_names, n_jobs=crew.workers,
         backend=crew.backend,
     )  # fmt: skip
+    found = _in_stored_splits(found, stored, lost)
     keep = found.labels < max(len(class_names), 1)
     for other in others:
         keep &= ~_among(found.ids, other.ids)
@@ -88,6 +90,23 @@ def _remains(
         except (ShardError, OSError):
             continue  # another copy of the run may be sound
     return class_names, {split: np.concatenate(list(runs.values())) for split, runs in ids.items()}
+
+
+def _in_stored_splits(
+    found: Population, stored: dict[str, NDArray[np.uint8]], lost: PopulationEntry
+) -> Population:
+    """The scan with the splits that shards name, where the source names none: it was divided."""
+    wanted = [lost.counts.get(split, 0) for split in SPLITS]
+    if found.splits.any() or not any(wanted[1:]):
+        return found
+    lacking = [c for c, split in enumerate(SPLITS) if len(stored.get(split, ())) < wanted[c]]
+    # Who is in no shard can only be in the split that no shard stores; of two, nobody knows.
+    splits = np.full(len(found), lacking[0] if lacking else 0, np.uint8)
+    for code, split in enumerate(SPLITS):
+        if split in stored:
+            splits[_among(found.ids, stored[split])] = code
+    order = byte_order(found.ids, splits)
+    return take_rows(replace(found, splits=splits), order, found.quarantined)
 
 
 def _among(ids: NDArray[np.uint8], known: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -14,11 +14,13 @@ from materialize.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from materialize.population import Population
+    from materialize.population.partition import Partition
     from materialize.sources import Source
     from materialize.suitability import CheckReport
     from pipelines.transform import Transform
 
 _QUARANTINE_SHOWN = 20
+_CLASSES_SHOWN = 20
 _COLORS = {"error": "red", "warning": "yellow", "question": "cyan"}
 
 
@@ -27,23 +29,33 @@ _COLORS = {"error": "red", "warning": "yellow", "question": "cyan"}
     examples=(
         "materialize check --source photos --pipeline photos224",
         "materialize check --job job.toml",
+        "materialize check --source photos --split 0.8/0.1/0.1 --folds 5",
     ),
 )
 @job_options("Images", "Which images", "Augmentation", "Output", "Work")
+@click.option("--folds", type=click.IntRange(2, 127), metavar="N",
+              help="Also deal the training images into folds, and look at these.")  # fmt: skip
+@click.option("--near-duplicates/--no-near-duplicates", "searched", default=None,
+              help="Look for pictures that are there twice, encoded again, resized or slightly "
+              "cropped; unless given, where that takes seconds.")  # fmt: skip
 @JSON
-def check(as_json: bool, **given: Any) -> int:
+def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any) -> int:
     """Say what is wrong with a pipeline for these images, before anything is written.
 
     Errors mean that a build should not be begun (exit code 1), warnings that something is probably
     not what you want, questions that only you know the answer.
     """
     from materialize.assembly import intention_of, options_of
+    from materialize.population.likeness import is_quickly_searched, near_duplicates
     from materialize.suitability import check_suitability
 
     job = job_of(given)
-    intention, options = intention_of(job), options_of(job)
-    _, population = _scanned(job)
-    report = check_suitability(population, intention, options)
+    intention, options = replace(intention_of(job), folds=folds), options_of(job)
+    source, population = _scanned(job)
+    crew, alike = options.crew, None
+    if searched or (searched is None and is_quickly_searched(population)):
+        alike = near_duplicates(source, population, workers=crew.workers, backend=crew.backend)
+    report = check_suitability(population, intention, options, likenesses=alike)
     if as_json:
         from materialize.commands.output import print_json
 
@@ -62,16 +74,40 @@ def _check_facts(report: "CheckReport") -> dict[str, Any]:
         "dtype": population.dtype,
         "conversions": population.conversion_counts(),
         "quarantined": [asdict(item) for item in population.quarantined],
+        "splits": _partition_facts(report.splits),
+        "folds": None if report.folds is None else _partition_facts(report.folds),
+        "near_duplicates": _likeness_facts(report),
         "findings": [asdict(finding) for finding in report.findings],
         "extent": report.extent,
         "has_errors": report.has_errors,
     }
 
 
+def _partition_facts(partition: "Partition") -> dict[str, Any]:
+    return asdict(partition) | {"totals": partition.totals, "is_whole": partition.is_whole}
+
+
+def _likeness_facts(report: "CheckReport") -> list[dict[str, Any]] | None:
+    """Near duplicates by name; None if nobody looked for them."""
+    if report.likenesses is None:
+        return None
+    locators = report.population.locators
+    return [
+        asdict(pair) | {"first": locators[pair.first], "second": locators[pair.second]}
+        for pair in report.likenesses
+    ]
+
+
 def _print_check(report: "CheckReport") -> None:
     from materialize.console import size
 
     click.echo(_described(report.population))
+    if sum(map(bool, report.splits.totals)) > 1:
+        _print_partition("splits", report.splits)
+    if report.folds is not None:
+        _print_partition("folds", report.folds)
+    if report.likenesses is None and len(report.population):
+        click.echo("\nNobody looked for near duplicates; --near-duplicates does.")
     for finding in report.findings:
         click.secho(f"\n{finding.severity}: ", fg=_COLORS[finding.severity], bold=True, nl=False)
         click.echo(f"{finding.where}: {finding.message}")
@@ -88,6 +124,29 @@ def _print_check(report: "CheckReport") -> None:
     counts = [(report.count(s), s) for s in ("error", "warning", "question")]
     found = [f"{count} {severity}{'s' * (count > 1)}" for count, severity in counts if count]
     click.echo(", ".join(found) or "Nothing is wrong.")
+
+
+def _print_partition(title: str, partition: "Partition") -> None:
+    """Images by class and part, and what was proven."""
+    header = ("", *partition.names)
+    rows = [
+        (name, *(f"{count:,}" for count in counts))
+        for name, counts in zip(partition.class_names, partition.counts, strict=True)
+    ]
+    if len(rows) > _CLASSES_SHOWN:
+        more = f"… {len(rows) - _CLASSES_SHOWN:,} more classes"
+        rows = [*rows[:_CLASSES_SHOWN], (more, *("" for _ in partition.names))]
+    if len(partition.counts) > 1:
+        rows.append(("all", *(f"{count:,}" for count in partition.totals)))
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    click.echo()
+    for name, *counts in (header, *rows):
+        cells = (f"{cell:>{width}}" for cell, width in zip(counts, widths[1:], strict=True))
+        click.echo("  ".join((f"{name:<{widths[0]}}", *cells)).rstrip())
+    compared = f"{partition.num_contents:,} contents and {partition.num_groups:,} groups compared"
+    torn = len(partition.torn_contents) + len(partition.torn_groups)
+    verdict = "none is" if partition.is_whole else f"{torn:,} are"
+    click.echo(f"{compared}: {verdict} in two {title}")
 
 
 def _described(population: "Population") -> str:

@@ -64,6 +64,9 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
                 "later fails the build."),
         _option("allow_split_leaks", "Accept equal images in different splits."),
         _option("allow_label_conflicts", "Let `check` accept equal images under different labels."),
+        _option("split", "Cut a source without splits of its own, by class and keeping groups and "
+                "equal images together, such as 0.8/0.1/0.1 or 0.8/0.2.", metavar="TRAIN/VAL/TEST"),
+        _option("split_seed", "Which cut of that kind, and which folds.", type=int, metavar="N"),
     ),
     "Augmentation": (
         _option("pipeline", "A preset or a .toml file; see `materialize transforms`.",

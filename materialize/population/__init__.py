@@ -1,5 +1,6 @@
 """Who is in a dataset: the scan of a source, and the table of accepted images it leaves."""
 
+from materialize.population.division import Division, fold_numbers
 from materialize.population.scanning import (
     DEFAULT_MAX_BAD,
     ScanOptions,
@@ -11,11 +12,13 @@ from materialize.population.table import LabelConflict, Population, Quarantined
 
 __all__ = [
     "DEFAULT_MAX_BAD",
+    "Division",
     "LabelConflict",
     "Population",
     "Quarantined",
     "ScanOptions",
     "check_quarantine",
+    "fold_numbers",
     "load_images",
     "scan",
 ]

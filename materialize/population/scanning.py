@@ -18,6 +18,7 @@ from materialize.errors import (
     SourceError,
     UndecodableImageError,
 )
+from materialize.population.division import Division, check_undivided, split_codes
 from materialize.population.identity import (
     byte_order,
     check_distinct,
@@ -51,6 +52,8 @@ class ScanOptions:
     """Read headers only: many times faster, and an image that is bad after all fails the job."""
     allow_split_leaks: bool = False
     """Accept equal images in different splits: off, as it makes the test set part of training."""
+    division: Division | None = None
+    """Cut a source without splits of its own into training, validation and test."""
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -88,7 +91,8 @@ def scan(
         RecordReadError: a record could not be read; it is named.
         SourceError: an excluded locator is not there, nothing is left, explicit ids repeat, only
             some records are labelled, or equal images are in different splits.
-        ConfigError: joblib has no such backend here.
+        ConfigError: joblib has no such backend here, or the source is to be divided and has splits
+            of its own.
     """
     indices = included(source, options.exclude)
     # A dict keeps the first place of each name: known classes first, new ones after them.
@@ -103,7 +107,7 @@ def scan(
         done += len(chunk.scalars) + len(chunk.quarantined)
         if progress is not None:
             progress(done, len(indices))
-    population = _assembled(chunks, class_names, options.color)
+    population = _assembled(chunks, class_names, options)
     if not options.allow_split_leaks:
         _check_split_leaks(population)
     return population
@@ -144,7 +148,7 @@ def included(source: Source, exclude: Iterable[str]) -> Sequence[int]:
 
 
 def _assembled(
-    chunks: Sequence[ScannedRows], class_names: tuple[str, ...], color: str
+    chunks: Sequence[ScannedRows], class_names: tuple[str, ...], options: ScanOptions
 ) -> Population:
     """The chunks as one table, with ids, in the order of (split, id)."""
     scalars = np.concatenate([chunk.scalars for chunk in chunks])
@@ -158,14 +162,18 @@ def _assembled(
     explicit = np.concatenate([chunk.explicit_ids for chunk in chunks])
     ids[scalars["has_explicit_id"]] = explicit[scalars["has_explicit_id"]]
     check_distinct(ids, locators)
-    order = byte_order(ids, scalars["split"])
+    splits = scalars["split"]
+    if options.division is not None:
+        check_undivided(splits, locators)
+        splits = split_codes(ids, labels, groups, digests, division=options.division)
+    order = byte_order(ids, splits)
     native = scalars["channels"][order]
-    grey = color == "grey" or (color == "auto" and bool((native == 1).all()))
+    grey = options.color == "grey" or (options.color == "auto" and bool((native == 1).all()))
     return Population(
         ids=ids[order],
         digests=digests[order],
         labels=labels[order],
-        splits=scalars["split"][order],
+        splits=splits[order],
         source_index=scalars["source_index"][order],
         heights=scalars["height"][order],
         widths=scalars["width"][order],

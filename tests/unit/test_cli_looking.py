@@ -58,6 +58,62 @@ def test_check_says_how_much_a_build_would_write(run):
     assert "5,391 images of 8 × 8 × 1 in 3 shards" in out
 
 
+DIGITS = ("check", "--source", "digits", "--workers", 1)
+
+
+def test_check_shows_splits_and_folds_and_proves_them(run):
+    code, out, _ = run(*DIGITS, "--split", "0.8/0.1/0.1", "--folds", 5)
+    assert code == ExitCode.DONE
+    assert "1,797 contents and 0 groups compared: none is in two splits" in out
+    assert "contents and 0 groups compared: none is in two folds" in out
+    (total, folded) = (line.split() for line in out.splitlines() if line.startswith("all "))
+    assert total == ["all", "1,437", "180", "180"]
+    assert sum(map(int, folded[1:])) == 1437
+
+
+def test_check_says_the_same_in_json(run):
+    _, out, _ = run(*DIGITS, "--split", "80/20", "--folds", 3, "--json", "--near-duplicates")
+    facts = json.loads(out)
+    assert facts["splits"]["totals"] == [1438, 359, 0]
+    assert sum(facts["folds"]["totals"]) == 1438
+    assert facts["splits"]["is_whole"]
+    assert facts["folds"]["is_whole"]
+    assert facts["near_duplicates"] == []
+
+
+def test_check_says_if_nobody_looked_for_near_duplicates(run):
+    assert "near duplicates" not in run(*DIGITS)[1]
+    _, out, _ = run(*DIGITS, "--no-near-duplicates")
+    assert "Nobody looked for near duplicates; --near-duplicates does." in out
+
+
+def test_check_finds_a_picture_that_was_encoded_again(run, tmp_path):
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
+    image = Image.fromarray(coarse).resize((90, 90))
+    for split, name in (("train", "x.png"), ("test", "y.jpg")):
+        (tmp_path / split / "a").mkdir(parents=True)
+        image.save(tmp_path / split / "a" / name)
+    given = ("check", "--source", tmp_path, "--workers", 1)
+    code, out, _ = run(*given)
+    assert code == ExitCode.DONE
+    assert "1 of them in different splits or folds: train/a/x.png (train) ≈ test/a/y.jpg" in out
+    (pair,) = json.loads(run(*given, "--json")[1])["near_duplicates"]
+    assert (pair["first"], pair["second"]) == ("train/a/x.png", "test/a/y.jpg")
+
+
+def test_dividing_what_is_divided_ends_with_2(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "photos.npz", x_train=images[:3], x_test=images[3:])
+    code, _, err = run("check", "--source", tmp_path / "photos.npz", "--split", "0.8/0.2")
+    assert code == ExitCode.USAGE
+    assert "without splits of its own" in err
+
+
+@pytest.mark.parametrize("folds", [0, 1, 128])
+def test_folds_out_of_reach_end_with_2(run, folds):
+    assert run(*DIGITS, "--folds", folds)[0] == ExitCode.USAGE
+
+
 @pytest.mark.parametrize("kind", ["copies", "steps", "grid"])
 def test_preview_writes_a_png(run, tmp_path, kind):
     png = tmp_path / "preview.png"

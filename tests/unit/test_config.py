@@ -15,10 +15,12 @@ from materialize.assembly import (
     options_of,
     pipeline_of,
     recipe_of,
+    scan_options_of,
     source_or_none,
 )
 from materialize.config import OPTION_NAMES, Job, key_of, merge, read_job, required
 from materialize.errors import ConfigError
+from materialize.population import Division
 from materialize.recipe import Recipe
 
 EXAMPLE = Path(materialize.__file__).with_name("job.example.toml")
@@ -223,3 +225,14 @@ def test_a_job_without_a_pipeline_says_so():
     assert not has_pipeline(Job())
     with pytest.raises(ConfigError, match="pipeline: expected a value"):
         pipeline_of(Job())
+
+
+def test_the_split_is_read_with_its_seed():
+    assert scan_options_of(Job()).division is None
+    division = scan_options_of(Job(split="80/10/10", split_seed=3)).division
+    assert division == Division((8, 1, 1), 3)
+
+
+def test_a_split_that_does_not_add_up_is_refused():
+    with pytest.raises(ConfigError, match="split: expected TRAIN/VAL/TEST"):
+        scan_options_of(Job(split="0.8"))

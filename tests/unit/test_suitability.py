@@ -1,15 +1,19 @@
 """What `check` says: everything at once, errors first, and nothing raised."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from materialize import suitability
-from materialize.population import ScanOptions, scan
+from materialize.population import Division, ScanOptions, scan
+from materialize.population.likeness import Likeness
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.suitability import Intention, check_suitability
 from pipelines import load
+from tests.image_files import png_bytes, write_tree
 
 LENIENT = ScanOptions(allow_split_leaks=True)
 
@@ -18,9 +22,12 @@ def images(count, size=8, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), np.uint8)
 
 
-def report_on(source, options=None, **intention):
-    population = scan(open_source(source), LENIENT)
-    return check_suitability(population, Intention(**intention), options or BuildOptions())
+def report_on(source, options=None, likenesses=None, **intention):
+    scanned_with = replace(options.scan if options else LENIENT, allow_split_leaks=True)
+    population = scan(open_source(source), scanned_with)
+    return check_suitability(
+        population, Intention(**intention), options or BuildOptions(), likenesses=likenesses
+    )
 
 
 def severities(report):
@@ -123,3 +130,65 @@ def test_flowers_hold_four_pictures_under_two_labels(real_data):
 @pytest.mark.parametrize("severity", suitability.SEVERITIES)
 def test_findings_are_counted_by_severity(severity):
     assert report_on(images(4)).count(severity) == 0
+
+
+def test_splits_are_counted_by_class_and_proven_whole():
+    division = BuildOptions(scan=ScanOptions(division=Division((8, 1, 1))))
+    report = report_on((images(40), np.arange(40) % 2), division)
+    assert report.splits.counts == ((16, 2, 2), (16, 2, 2))
+    assert report.splits.is_whole
+    assert report.splits.num_contents == 40
+    assert report.findings == ()
+
+
+def test_a_group_in_two_splits_is_a_warning(tmp_path):
+    contents = {f"{split}/a/p/{n}.png": png_bytes(n) for n, split in enumerate(("train", "test"))}
+    report = report_on(write_tree(tmp_path, contents))
+    assert report.splits.torn_groups == ("a/p (train, test)",)
+    assert [(f.severity, f.where) for f in report.findings] == [("warning", "splits")]
+
+
+def test_folds_are_of_the_training_images_alone():
+    source = {"train": (images(12), np.arange(12) % 2), "test": (images(2, seed=1), np.arange(2))}
+    report = report_on(source, folds=3)
+    assert report.folds.counts == ((2, 2, 2), (2, 2, 2))
+    assert report.folds.is_whole
+    assert report_on(source).folds is None
+
+
+def test_classes_smaller_than_the_folds_are_named():
+    report = report_on((images(9), np.array([0] * 7 + [1] * 2)), folds=3)
+    (finding,) = report.findings
+    assert (finding.severity, finding.where) == ("warning", "folds")
+    assert finding.message.startswith("1 classes have no image in some of the folds: 1 (fold ")
+
+
+def test_more_folds_than_images_are_an_error():
+    report = report_on(images(3), folds=5)
+    assert ("error", "folds") in severities(report)
+    assert report.folds is None
+
+
+def test_near_duplicates_in_different_splits_come_first():
+    source = {"train": images(4), "test": images(2, seed=1)}
+    alike = (Likeness(0, 1, 0, 0.001), Likeness(2, 4, 2, 0.002))
+    (finding,) = report_on(source, likenesses=alike).findings
+    start = "2 pairs of images are nearly the same, 1 of them in different splits or folds: "
+    assert finding.message.startswith(start)
+    first, second = finding.message.removeprefix(start).split(", ")
+    assert ("(train) ≈ " in first, "(test)" in first) == (True, True)
+    assert second.count("(train)") == 2
+    assert finding.severity == "warning"
+
+
+def test_near_duplicates_in_different_folds_are_told_apart():
+    alike = tuple(Likeness(0, other, 0, 0.0) for other in range(1, 6))
+    report = report_on(images(6), folds=3, likenesses=alike)
+    (finding,) = (f for f in report.findings if f.where == "images")
+    assert "4 of them in different splits or folds" in finding.message
+    assert "(train, fold " in finding.message
+
+
+def test_nobody_looked_for_near_duplicates_unless_they_are_given():
+    assert report_on(images(4)).likenesses is None
+    assert report_on(images(4), likenesses=()).likenesses == ()
