@@ -2,14 +2,17 @@
 
 numba's types stop here. Its disk cache knows a function by its own file alone, so after an edit to
 a module that another one compiles in, the old machine code would go on running; `compiled`
-therefore stamps every cached function with the sources of all compiled modules. Where no place for
-a cache can be written (a read-only container without a home), every process compiles anew.
+therefore stamps every cached function with the sources of all compiled modules. A function outside
+this package is stamped with its own file as well, and calls no compiled function of another one.
+Where no place for a cache can be written (a read-only container without a home), every process
+compiles anew.
 """
 
 import contextlib
 import hashlib
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -21,9 +24,10 @@ Array = NDArray[Any]
 Int = Any
 """An integer inside compiled code; numba's int64 unless it says otherwise."""
 
-MODULES = ("affine", "blending", "compiled", "coordinates", "kernels", "randomness", "resizing",
-           "vectors")  # fmt: skip
-"""Every module with compiled functions or intrinsics (an architecture test compares)."""
+MODULES = ("affine", "blending", "compiled", "coordinates", "kernels", "moments", "randomness",
+           "resizing", "standardizer", "vectors")  # fmt: skip
+"""Every module of this package with compiled functions or intrinsics (an architecture test
+compares)."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,6 +42,16 @@ def _source_stamp() -> str:
 
 
 _STAMP = _source_stamp()
+
+
+def _stamp_of(function: Callable[..., Any]) -> str:
+    """What changes whenever the machine code of a function may."""
+    if function.__module__ in {f"{__package__}.{module}" for module in MODULES}:
+        return _STAMP
+    own_source = Path(function.__code__.co_filename).read_bytes()
+    return hashlib.sha256(_STAMP.encode("ascii") + own_source).hexdigest()
+
+
 _njit: Any = numba.njit
 
 
@@ -48,9 +62,11 @@ def compiled(function: Function) -> Function:
     and reorder, and the bytes would depend on the processor.
     """
     dispatcher: Any = _njit(nogil=True, error_model="numpy")(function)
-    with contextlib.suppress(RuntimeError):  # no writable place: slower to start, nothing else
+    # No writable place, or no source to compare with: slower to start, nothing else.
+    with contextlib.suppress(RuntimeError, OSError):
+        stamp = _stamp_of(function)
         dispatcher.enable_caching()
-        dispatcher._cache._cache_file._source_stamp = _STAMP
+        dispatcher._cache._cache_file._source_stamp = stamp
     return cast(Function, dispatcher)
 
 

@@ -108,6 +108,20 @@ def prefetch(_context: Any, address: Any) -> Any:
     return types.void(types.intp), generate
 
 
+@intrinsic
+def copy_bytes(_context: Any, target: Any, source: Any, count: Any) -> Any:
+    """Copies ``count`` bytes from one address to another; they must not overlap."""
+
+    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        pointer = _I8.as_pointer()
+        copy = builder.module.declare_intrinsic("llvm.memcpy", [pointer, pointer, _I64])
+        places = [builder.inttoptr(address, pointer) for address in args[:2]]
+        builder.call(copy, [*places, args[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), generate
+
+
 def _at(builder: Any, args: Any, kind: Any) -> Any:
     """The pointer to element ``args[1]`` from address ``args[0]`` on."""
     return builder.gep(builder.inttoptr(args[0], kind.as_pointer()), [args[1]])

@@ -36,16 +36,15 @@ def sound_zstd(chunk: memoryview, num_bytes: int, itemsize: int) -> bool:
     Source: RFC 8878, section 3.1.1.1 (frame header).
     """
     del itemsize
-    if len(chunk) < 14 or chunk[:4] != _ZSTD_MAGIC:
+    if len(chunk) < 5 or chunk[:4] != _ZSTD_MAGIC:
         return False
     descriptor = chunk[4]
     is_single_segment = bool(descriptor & 0x20)
     size_bytes = (int(is_single_segment), 2, 4, 8)[descriptor >> 6]
     start = 5 + (not is_single_segment) + (0, 1, 2, 4)[descriptor & 3]
-    declared = int.from_bytes(chunk[start : start + size_bytes], "little")
-    if size_bytes == 2:
-        declared += 256
-    return size_bytes > 0 and declared == num_bytes
+    content_size = chunk[start : start + size_bytes]
+    declared = int.from_bytes(content_size, "little") + 256 * (size_bytes == 2)
+    return len(content_size) == size_bytes > 0 and declared == num_bytes
 
 
 def sound_bitshuffle(block_values: int) -> SoundChunk:

@@ -33,6 +33,13 @@ from materialize.shards.chunks import (
     sound_deflate,
     sound_zstd,
 )
+from materialize.shards.decoding import (
+    DecodeChunk,
+    cannot_decode,
+    decode_bitshuffle,
+    decode_deflate,
+    decode_zstd,
+)
 from materialize.shards.layout import ShardSpec
 
 # Registered HDF5 filter numbers.
@@ -58,6 +65,8 @@ class Codec:
     """What `h5py.Group.create_dataset` is told."""
     is_sound: SoundChunk = never_sound
     """Whether a filter may be given a chunk of unknown origin."""
+    decode: DecodeChunk = cannot_decode
+    """What the filter does, without libhdf5."""
 
     @property
     def is_raw(self) -> bool:
@@ -86,11 +95,18 @@ CODECS = {
             (_BITSHUFFLE,),
             dict(hdf5plugin.Bitshuffle(nelems=_BITSHUFFLE_BLOCK, cname="zstd", clevel=1)),
             sound_bitshuffle(_BITSHUFFLE_BLOCK),
+            decode_bitshuffle(_BITSHUFFLE_BLOCK),
         ),
         # Better where large parts of an image are one value: masks, drawings, digits.
-        Codec("zstd", (_ZSTD,), dict(hdf5plugin.Zstd(clevel=1)), sound_zstd),
+        Codec("zstd", (_ZSTD,), dict(hdf5plugin.Zstd(clevel=1)), sound_zstd, decode_zstd),
         # Slow, but inside every HDF5 library there is.
-        Codec("gzip", (_DEFLATE,), {"compression": "gzip", "compression_opts": 4}, sound_deflate),
+        Codec(
+            "gzip",
+            (_DEFLATE,),
+            {"compression": "gzip", "compression_opts": 4},
+            sound_deflate,
+            decode_deflate,
+        ),
     )
 }
 

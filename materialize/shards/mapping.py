@@ -1,6 +1,5 @@
 """A shard's file as memory: mapped for reading, and shown to libhdf5 without giving it the path."""
 
-import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from materialize.errors import ShardDamagedError, ShardMissingError
 from materialize.shards.layout import ShardEntry
+from materialize.shards.memory import MappedMemory, as_bytes
 
 _REMEDY = "Run `materialize repair OUT`: it rebuilds this shard alone"
 
@@ -75,14 +75,14 @@ def map_file(path: Path, entry: ShardEntry) -> tuple[NDArray[np.uint8], Stamp]:
             if status.st_size != entry.num_bytes:
                 rows = range(entry.spec.num_rows)
                 raise damaged(path, "its length", rows, entry.num_bytes, status.st_size)
-            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            memory = MappedMemory(file.fileno(), status.st_size)
     except FileNotFoundError as error:
         raise ShardMissingError(
             f"{path} is not there; it should hold {entry.spec.num_rows} rows. {_REMEDY}",
             {"file": str(path), "rows": (0, entry.spec.num_rows)},
         ) from error
     stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
-    return np.frombuffer(mapping, np.uint8), stamp
+    return as_bytes(memory), stamp
 
 
 def damaged(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from materialize.canonical import sha256_hex
 from materialize.errors import ShardDamagedError
 from materialize.shards import layout
-from materialize.shards.digests import block_digests, content_sha256, leaf_ranges
+from materialize.shards.digests import LEAF_BYTES, block_digests, content_sha256, leaf_ranges
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.mapping import Stamp, damaged, map_file
 from materialize.shards.untrusted import hdf5_errors, open_untrusted
@@ -165,6 +165,68 @@ class ShardReader:
         last = self._pixels.start + stop * self.spec.row_bytes
         self._check_leaves(leaf.start < last and leaf.stop > first for leaf in self._leaves)
 
+    def check_scattered_rows(self, rows: NDArray[np.int64]) -> None:
+        """Compare the leaves that hold some rows of a raw shard, once each.
+
+        With the last of them the leaves of the structure are compared too, so that a reader who saw
+        every row ends with a verified shard.
+
+        Args:
+            rows: (m,) in [0, n), in any order.
+
+        Raises:
+            ShardDamagedError: a leaf is not the manifest's; names the rows in it.
+        """
+        first = rows * self.spec.row_bytes // LEAF_BYTES
+        last = ((rows + 1) * self.spec.row_bytes - 1) // LEAF_BYTES
+        numbers = first[:, None] + np.arange(int((last - first).max(initial=0)) + 1)
+        # The grid of leaves starts anew where the pixels begin.
+        before = -(-self._pixels.start // LEAF_BYTES)
+        wanted = np.unique(numbers[numbers <= last[:, None]]) + before
+        for index in wanted[~self._checked[wanted]].tolist():
+            self._check_leaf(index)
+        after = -(-len(self._pixels) // LEAF_BYTES) + before
+        if self._checked[before:after].all() and not self.is_verified:
+            self._check_leaves(True for _ in self._leaves)
+
+    def chunk_regions(self) -> tuple[range, ...]:
+        """Which bytes of the file are each chunk of an encoded shard, in row order.
+
+        The one thing about chunks that libhdf5 is asked for: the structure was checked, so there is
+        a region for every chunk and it lies inside the file.
+
+        Raises:
+            TypeError: the shard is raw.
+            ShardDamagedError: the bytes are not those of the manifest.
+            ShardUntrustedError: the file's structure is not that of its spec.
+        """
+        if self._pixels:
+            raise TypeError(f"{self.entry.file} is raw: it has no chunks")
+        chunks: list[Any] = []
+        with hdf5_errors(str(self.path)):
+            self._file[layout.IMAGES].id.chunk_iter(chunks.append)
+        chunks.sort(key=lambda chunk: chunk.chunk_offset)
+        return tuple(range(c.byte_offset, c.byte_offset + c.size) for c in chunks)
+
+    def checked_bytes(self, region: range, rows: range, *, again: bool = False) -> memoryview:
+        """Bytes of an encoded shard's file whose leaves were compared, once each.
+
+        Args:
+            region: of the file.
+            rows: what stands there, for messages.
+            again: whether to compare leaves that were compared before.
+
+        Returns:
+            (len(region),) read-only, looking into the mapping.
+
+        Raises:
+            ShardDamagedError: a leaf is not the manifest's; names ``rows``.
+        """
+        for index in range(region.start // LEAF_BYTES, -(-region.stop // LEAF_BYTES)):
+            if again or not self._checked[index]:
+                self._check_leaf(index, rows)
+        return self._bytes[region.start : region.stop].data
+
     def verify(self) -> None:
         """Compare the whole file with the manifest's SHA-256.
 
@@ -199,14 +261,23 @@ class ShardReader:
         """Hash the wanted leaves that were not checked yet."""
         todo = np.fromiter(wanted, np.bool_, len(self._leaves)) & ~self._checked
         for index in np.flatnonzero(todo):
-            leaf = self._leaves[index]
-            found = sha256_hex(self._bytes[leaf.start : leaf.stop].data)
-            if found != self.entry.leaves[index]:
-                raise self._damage(leaf, self.entry.leaves[index], found)
-            self._checked[index] = True
+            self._check_leaf(int(index))
 
-    def _damage(self, where: range, expected: object, found: object) -> ShardDamagedError:
-        """The error for bytes that are not the manifest's."""
+    def _check_leaf(self, index: int, rows: range | None = None) -> None:
+        """Hash one leaf. Several threads may do so at once: each finds and notes the same."""
+        leaf = self._leaves[index]
+        found = sha256_hex(self._bytes[leaf.start : leaf.stop].data)
+        if found != self.entry.leaves[index]:
+            raise self._damage(leaf, self.entry.leaves[index], found, rows)
+        self._checked[index] = True
+
+    def _damage(
+        self, where: range, expected: object, found: object, rows: range | None = None
+    ) -> ShardDamagedError:
+        """The error for bytes that are not the manifest's; ``rows`` if known better than here."""
+        if rows is not None:
+            part = f"a chunk's bytes {where.start} to {where.stop}"
+            return damaged(self.path, part, rows, expected, found)
         rows = range(self.spec.num_rows)
         if where.start in self._pixels:
             row_bytes = self.spec.row_bytes

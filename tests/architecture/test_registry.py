@@ -14,7 +14,7 @@ from pipelines import errors as pipelines_errors
 from pipelines.errors import FactualError
 from pipelines.serialization import TRANSFORM_MODULES
 from pipelines.transform import REGISTRY, Photometric, Transform
-from tests.architecture.packages import ROOT, modules, tree
+from tests.architecture.packages import ROOT, imports, modules, tree
 from tests.golden.pipelines_cases import EXAMPLES
 from tests.property.test_pipelines_properties import STEPS
 
@@ -122,17 +122,29 @@ def test_pipelines_exports_all_it_imports():
     assert imported == set(importlib.import_module("pipelines").__all__)
 
 
+def _compiled_modules():
+    """Those with functions that numba compiles."""
+    return {
+        name
+        for name in modules()
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.FunctionDef)
+        and any(getattr(d, "id", "") in ("compiled", "intrinsic") for d in node.decorator_list)
+    }
+
+
 def test_the_cache_stamp_covers_every_compiled_module():
     """Machine code from a file that the stamp does not cover would go on running after an edit."""
-    found = {"compiled"}
-    for name in modules():
-        for node in ast.walk(tree(name)):
-            if isinstance(node, ast.FunctionDef) and any(
-                getattr(decorator, "id", "") in ("compiled", "intrinsic")
-                for decorator in node.decorator_list
-            ):
-                found.add(name.removeprefix("pipelines."))
-    assert found == set(compiled.MODULES)
+    ours = {name for name in _compiled_modules() if name.startswith("pipelines.")}
+    expected = {f"pipelines.{name}" for name in compiled.MODULES}
+    assert ours | {"pipelines.compiled"} == expected
+
+
+def test_compiled_functions_outside_the_stamp_call_none_of_each_other():
+    """Each is stamped with its own file and those of `pipelines`, and with nothing else."""
+    outside = {name for name in _compiled_modules() if name.startswith("materialize.")}
+    callers = {name: imports(name) & outside - {name} for name in outside}
+    assert {name: found for name, found in callers.items() if found} == {}
 
 
 def test_numba_is_imported_in_one_place():
