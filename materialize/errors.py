@@ -18,6 +18,8 @@
         ├── ShardMissingError       it is not there (also a FileNotFoundError)
         └── ShardUntrustedError     its structure is outside the allow-list
 
+    DamageWarning (a UserWarning)   a shard was unusable and was made again in memory
+
 Messages answer five questions: what failed, where, what was expected, what was found, what to do.
 """
 
@@ -97,3 +99,7 @@ class ShardMissingError(ShardError, FileNotFoundError):
 
 class ShardUntrustedError(ShardError):
     """A shard's structure is outside the allow-list."""
+
+
+class DamageWarning(UserWarning):
+    """A shard could not be read, and its images were made again in memory from their sources."""

@@ -29,14 +29,18 @@ class StandingDataset:
     pipeline: Pipeline
 
     @classmethod
-    def open(cls, directory: Path) -> "StandingDataset":
+    def open(cls, directory: Path, *, pinned: str | None = None) -> "StandingDataset":
         """The dataset in a directory.
+
+        Args:
+            directory: the dataset.
+            pinned: digest of the manifest to read instead of the newest.
 
         Raises:
             ManifestMissingError: there is none.
             ManifestError: the manifest or a population is damaged.
         """
-        manifest = load_latest(directory)
+        manifest = load_latest(directory, pinned=pinned)
         populations = tuple(
             checked_population(directory / entry.file, entry.digest)
             for entry in manifest.populations

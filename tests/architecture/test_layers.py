@@ -29,7 +29,7 @@ MATERIALIZE = (
     # what everything stands on
     "errors canonical environment system_calls orphans console audit.program_words",
     "pictures.__init__ pictures.captions pictures.sheet audit.__init__",
-    "sources.base sources.naming sources.strictness",
+    "sources.base sources.naming sources.strictness shards.decoding shards.memory",
     "atomic exit_codes config parallel audit.subprocesses audit.explained",
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
@@ -43,19 +43,21 @@ MATERIALIZE = (
     "shards.layout",
     "shards.codecs shards.digests shards.mapping",
     "shards.container shards.untrusted",
-    "shards.reader shards.writer",
+    "shards.reader shards.writer stamps",
+    "shards.chunk_reader",
+    "shards.chunk_cache",
     # what is built, and who knows it
     "population.column_file population.identity manifest",
-    "population.table",
-    "population.scan_rows receipts audit.naming_samples",
+    "population.table population.division",
+    "population.scan_rows population.partition receipts audit.naming_samples",
     "population.scan_workers progress",
     "population.scanning",
-    "population.__init__",
+    "population.__init__ population.likeness",
     "recipe",
     "feasibility whereabouts",
     "planning",
     # building
-    "plans job pictures.gallery",
+    "plans job placement pictures.gallery",
     "executor audit.standing",
     "production",
     "builder",
@@ -66,6 +68,12 @@ MATERIALIZE = (
     "audit.explanation audit.shard_inspection",
     "audit.verification",
     "audit.restoration",
+    # batches
+    "loader.__init__ loader.batches loader.buffers loader.feeds loader.gathering loader.permutation",
+    "loader.order loader.prefetch loader.samples loader.shard_table loader.stored_shard",
+    "loader.loader loader.rendered loader.stored",
+    "loader.opening",
+    "loader.augmenting loader.stream",
     "__init__",
     # the command line
     "commands.__init__ commands.output",

@@ -1,10 +1,11 @@
-"""`python -m tests.benchmarks [augmenting|building] [--peers]`: prints tables, writes outputs/."""
+"""`python -m tests.benchmarks [NAME] [--peers]`: prints tables, writes outputs/benchmarks."""
 
 import argparse
 
-from tests.benchmarks import augmenting, building
+from tests.benchmarks import augmenting, building, stalling, streaming
 
-BENCHMARKS = {"augmenting": augmenting.main, "building": building.main}
+BENCHMARKS = {"augmenting": augmenting.main, "building": building.main,
+              "streaming": streaming.main, "stalling": stalling.main}  # fmt: skip
 
 
 def main() -> None:

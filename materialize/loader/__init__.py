@@ -1,0 +1,1 @@
+"""Batches for training: from shards, or augmented as they are asked for."""

@@ -1,0 +1,125 @@
+"""Batches that are augmented as they are asked for: epoch e shows copy e.
+
+With the same pipeline, seed and samples these are, bit for bit, the batches of a `StreamingLoader`
+that has as many copies as there are epochs.
+"""
+
+from pathlib import Path
+
+from materialize.builder import as_source
+from materialize.feasibility import check_feasible, copy_shape
+from materialize.loader.loader import Loader
+from materialize.loader.opening import LoaderOptions, OpenDataset
+from materialize.loader.order import ORIGINAL, Visits
+from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
+from materialize.loader.samples import Samples, split_samples
+from materialize.population import Population, ScanOptions, scan
+from materialize.recipe import Recipe
+from materialize.sources.arrays import ArraySource
+from pipelines import Pipeline, fingerprint, load
+
+
+class AugmentingLoader(Loader):
+    """Decodes, draws and renders each image when it is asked for.
+
+    Args:
+        source: as `materialize.build` takes it.
+        pipeline: as `materialize.build` takes it.
+        batch_size: images of a batch, on each rank.
+        augmentation_seed: the ``seed`` of the build whose copies these are.
+        seed: of the order, in [0, 2**64).
+        split: whose images.
+        population: what a scan of the source gave; it is scanned if there is none.
+        samples: some of the split's images, such as a fold; all by default.
+        keep_decoded: whether images are decoded once and kept; by default only arrays are, which
+            are decoded already.
+        value_range: for float32 images, the values that mean black and white.
+        options: everything else; what concerns shards is not looked at.
+
+    Raises:
+        SourceError: the source cannot be used.
+        SizeMismatchError: the images do not end with one size.
+    """
+
+    def __init__(  # noqa: PLR0913  # one keyword for each thing that people choose
+        self,
+        source: object,
+        pipeline: Pipeline | str | Path,
+        *,
+        batch_size: int,
+        augmentation_seed: int = 0,
+        seed: int = 0,
+        split: str = "train",
+        population: Population | None = None,
+        samples: Samples | None = None,
+        keep_decoded: bool | None = None,
+        value_range: tuple[float, float] | None = None,
+        options: LoaderOptions = LoaderOptions(),
+    ) -> None:
+        """Scan the source, unless that was done."""
+        opened = as_source(source)
+        steps = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
+        population = scan(opened, ScanOptions()) if population is None else population
+        recipe = Recipe(copies=1, seed=augmentation_seed, value_range=value_range)
+        check_feasible(steps, recipe, population)
+        samples = split_samples([population], split) if samples is None else samples
+        if keep_decoded is None:
+            keep_decoded = isinstance(opened, ArraySource)
+        images = PreparedFromSource(opened, population, samples, steps, keep=keep_decoded)
+        feed = RenderedFeed(
+            images, samples, steps, seed=recipe.seed, image_shape=copy_shape(steps, population),
+            value_range=recipe.value_range,
+        )  # fmt: skip
+        made_of = {
+            "feed": "source",
+            "pipeline": fingerprint(steps),
+            "augmentation_seed": recipe.seed,
+            "split": samples.split,
+        }
+        super().__init__(
+            feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
+            pace=options.pace(), source=made_of,
+        )  # fmt: skip
+
+
+class PrefixLoader(Loader):
+    """Reads the stored untouched images, decoded and resized already, and augments them.
+
+    Args:
+        dataset: the directory that `materialize.build` wrote with ``originals=True``.
+        batch_size: images of a batch, on each rank.
+        seed: of the order, in [0, 2**64).
+        samples: some of the training images, such as a fold; all by default.
+        pinned: digest of the manifest to read instead of the newest.
+        options: everything else.
+
+    Raises:
+        ManifestMissingError: there is no complete dataset.
+        ConfigError: the untouched images are not stored.
+    """
+
+    def __init__(
+        self,
+        dataset: str | Path,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        samples: Samples | None = None,
+        pinned: str | None = None,
+        options: LoaderOptions = LoaderOptions(),
+    ) -> None:
+        """Read the manifest and the populations; shards are mapped when they are asked for."""
+        opened = OpenDataset.open(dataset, options, pinned=pinned)
+        manifest, pipeline = opened.standing.manifest, opened.standing.pipeline
+        samples = opened.samples() if samples is None else samples
+        images = PreparedFromShards(opened.feed(samples, (ORIGINAL,)))
+        feed = RenderedFeed(
+            images, samples, pipeline, seed=manifest.seed,
+            image_shape=copy_shape(pipeline, opened.standing.populations[0]),
+            value_range=manifest.value_range,
+        )  # fmt: skip
+        made_of = {"feed": "prefix", "manifest": manifest.digest(), "split": samples.split}
+        super().__init__(
+            feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
+            pace=options.pace(), source=made_of,
+        )  # fmt: skip

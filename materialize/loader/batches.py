@@ -1,0 +1,30 @@
+"""What a loader hands out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Some images of one epoch; the arrays are the receiver's own."""
+
+    images: NDArray[Any]
+    """(n, H, W, C) uint8, or float32 where the source holds floats; C-contiguous."""
+    labels: NDArray[np.int32]
+    """(n,) index into the loader's class names; -1 for no label."""
+    rows: NDArray[np.int64]
+    """(n,) which rows of the loader's samples these are."""
+    copies: NDArray[np.int64]
+    """(n,) which copy of each; -1 for the untouched image."""
+    epoch: int
+    index: int
+    """Number of the batch in its epoch, from 0."""
+    stop: int
+    """How many places of the epoch are done with this batch, over all ranks."""
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.images)

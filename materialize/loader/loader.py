@@ -1,0 +1,259 @@
+"""The loader: an order, a feed, and threads in between.
+
+    place of an epoch ──order──▶ (row, copy) ──feed──▶ pixels ──▶ batch
+
+Every arm is this class with another feed. What is in a batch depends on the samples, the seed, the
+epoch and the copies in use, and never on threads, prefetching, or where an earlier process stopped.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from materialize.errors import ConfigError
+from materialize.loader.batches import Batch
+from materialize.loader.buffers import BufferPool
+from materialize.loader.feeds import Feed
+from materialize.loader.order import EpochOrder, OrderOptions, Visits
+from materialize.loader.prefetch import ahead
+from materialize.loader.samples import Samples
+from materialize.recipe import whole_number
+
+_SLAB_BYTES = 4 * 2**20
+"""Pixels fetched per call: small batches share one, so that what a call costs is shared too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """What decides how fast batches come, and on which rank, but never what is in them."""
+
+    threads: int = 1
+    """That fetch; 0 fetches in the thread that asks."""
+    prefetch: int = 2
+    """Calls ahead of the receiver; each is at least one batch and about 4 MiB."""
+    rank: int = 0
+    world_size: int = 1
+    drop_remainder: bool = False
+    """Leave out what does not fill a batch on every rank; otherwise the ranks share it evenly, the
+    first ones getting less, and those that get nothing have one batch fewer."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+            ConfigError: one is outside its interval.
+        """
+        for name, low, high in (
+            ("threads", 0, 1024), ("prefetch", 0, 2**16), ("world_size", 1, 2**20),
+            ("rank", 0, self.world_size - 1),
+        ):  # fmt: skip
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One rank's part of one global batch: the places [start, stop) of an epoch."""
+
+    index: int
+    start: int
+    stop: int
+    global_stop: int
+
+
+class Loader:
+    """Batches of an epoch, in order, with constant memory.
+
+    Iterating gives the rest of the current epoch and then moves on to the next one, so that
+    ``for epoch in range(n): for batch in loader:`` trains n epochs, also after `load_state_dict`.
+
+    Args:
+        feed: where the pixels come from.
+        samples: whose images.
+        visits: which copies of them an epoch shows.
+        batch_size: images of a batch, on each rank.
+        order: how an epoch is put in order.
+        pace: threads and ranks.
+        source: JSON-ready, what decides the pixels: goes into `identity`.
+    """
+
+    def __init__(  # whoever makes one has all of these at hand
+        self,
+        feed: Feed,
+        samples: Samples,
+        visits: Visits,
+        *,
+        batch_size: int,
+        order: OrderOptions,
+        pace: Pace,
+        source: dict[str, Any],
+    ) -> None:
+        """At the beginning of epoch 0."""
+        self.batch_size = whole_number("batch_size", batch_size, 1, 2**31)
+        self.samples, self.visits = samples, visits
+        self.image_shape, self.image_dtype = feed.image_shape, feed.image_dtype
+        self._feed, self._order, self._pace, self._source = feed, order, pace, source
+        row_bytes = int(np.prod(self.image_shape)) * self.image_dtype.itemsize
+        self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
+        rows = self._batches_per_slab * self.batch_size
+        self._pool = BufferPool(
+            (rows, *self.image_shape), self.image_dtype, keep=pace.prefetch + pace.threads + 2
+        )
+        self._epoch = self._place = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch on this rank."""
+        step = self.batch_size * self._pace.world_size
+        whole, rest = divmod(self.num_places, step)
+        return whole + sum(1 for _ in self._pieces(self.num_places, self.num_places - rest))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rest of the current epoch; then the loader stands at the next one."""
+        epoch = self._epoch
+        with closing(self.epoch(epoch, place=self._place)) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                self._place = batch.stop
+                yield batch
+        self._epoch, self._place = epoch + 1, 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In label order."""
+        return self.samples.class_names
+
+    @property
+    def num_places(self) -> int:
+        """Images that an epoch shows, over all ranks."""
+        return len(self.samples) * self.visits.items_per_row
+
+    def epoch(self, number: int, *, first_batch: int = 0, place: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, without moving the loader.
+
+        Args:
+            number: of the epoch, from 0.
+            first_batch: how many batches to leave out.
+            place: instead, how many places of the epoch, over all ranks, are done already: where
+                `Batch.stop` of the last batch was, whatever its size.
+
+        Raises:
+            ShardError: pixels cannot be read; see the feed.
+        """
+        number = whole_number("epoch", number, 0, 2**32 - 1)
+        order = EpochOrder.of(
+            len(self.samples), self.samples.digest, self.visits, self._order, number
+        )
+        place += first_batch * self.batch_size * self._pace.world_size
+        pieces = self._pieces(len(order), min(place, len(order)))
+        self._feed.begin_epoch(order.copies)
+        size = self._batches_per_slab
+        groups = iter(lambda: tuple(islice(pieces, size)), ())
+        calls = (partial(self._slab, number, order, group) for group in groups)
+        slabs = ahead(calls, threads=self._pace.threads, ahead=self._pace.prefetch)
+        with closing(slabs):  # type: ignore[type-var]
+            for slab in slabs:
+                yield from slab
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-ready: where the loader stands; batches handed out count as done."""
+        return {"epoch": self._epoch, "place": self._place, **self._fixed()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where another loader stood, maybe with other batches, threads or ranks.
+
+        Args:
+            state: from `state_dict` of any rank.
+
+        Raises:
+            ConfigError: that loader had other samples or another order.
+        """
+        expected = self._fixed()
+        differing = [key for key, value in expected.items() if state.get(key) != value]
+        if differing:
+            key = differing[0]
+            raise ConfigError(
+                f"state: expected {key} {expected[key]}, got {state.get(key)}; it is the state of "
+                "another run: give this loader the same samples, seed, shuffle and copies",
+                {"name": key, "expected": expected[key], "found": state.get(key)},
+            )
+        self._epoch = whole_number("epoch", state.get("epoch"), 0, 2**32 - 1)
+        self._place = whole_number("place", state.get("place"), 0, self.num_places)
+
+    def identity(self) -> dict[str, Any]:
+        """JSON-ready: everything that decides the batches."""
+        ranks = {"rank": self._pace.rank, "world_size": self._pace.world_size}
+        remainder = {"drop_remainder": self._pace.drop_remainder}
+        return {
+            "batch_size": self.batch_size, **self._fixed(), **ranks, **remainder,
+            "source": self._source,
+        }  # fmt: skip
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of processor time so far, over all threads: ``read`` and ``augment``."""
+        return self._feed.spent.seconds()
+
+    def close(self) -> None:
+        """Lets go of files; batches that were handed out stay good."""
+        self._feed.close()
+
+    def _fixed(self) -> dict[str, Any]:
+        """What a state belongs to."""
+        copies = None if self.visits.copies is None else list(self.visits.copies)
+        return {
+            "samples": self.samples.digest,
+            "order": self._order.identity(),
+            "copies": copies,
+            "per_epoch": self.visits.per_epoch,
+        }
+
+    def _pieces(self, num_places: int, start: int) -> Iterator[_Piece]:
+        """This rank's part of each global batch from a place on."""
+        pace, size = self._pace, self.batch_size
+        step = size * pace.world_size
+        for first in range(start, num_places, step):
+            stop, index = min(first + step, num_places), first // step
+            count = stop - first
+            if count == step:
+                mine = first + pace.rank * size
+                yield _Piece(index, mine, mine + size, stop)
+            elif not pace.drop_remainder:
+                begin = first + count * pace.rank // pace.world_size
+                end = first + count * (pace.rank + 1) // pace.world_size
+                if begin < end:
+                    yield _Piece(index, begin, end, stop)
+
+    def _slab(self, epoch: int, order: EpochOrder, pieces: tuple[_Piece, ...]) -> list[Batch]:
+        """Some batches, fetched by one call into one piece of memory."""
+        if self._pace.world_size == 1:  # neighbours all: one call
+            rows, copies = order.at(pieces[0].start, pieces[-1].stop)
+        else:
+            parts = [order.at(piece.start, piece.stop) for piece in pieces]
+            rows, copies = (np.concatenate(column) for column in zip(*parts, strict=True))
+        images = self._pool.take()[: len(rows)]
+        self._feed.fetch(rows, copies, images)
+        labels = self.samples.labels[rows]
+        batches, begin = [], 0
+        for piece in pieces:
+            end = begin + piece.stop - piece.start
+            here = slice(begin, end)
+            batches.append(
+                Batch(images[here], labels[here], rows[here], copies[here], epoch, piece.index,
+                      piece.global_stop)
+            )  # fmt: skip
+            begin = end
+        return batches

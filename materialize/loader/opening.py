@@ -1,0 +1,186 @@
+"""From a dataset on disk to its samples and the feeds over its shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.audit.regeneration import Regenerator, drawn_columns
+from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.tracing import trace
+from materialize.errors import ConfigError, ShardDamagedError
+from materialize.executor import Crew
+from materialize.loader.loader import Pace
+from materialize.loader.order import OrderOptions, one_of
+from materialize.loader.samples import Samples, fold_samples, split_samples
+from materialize.loader.shard_table import ShardTable
+from materialize.loader.stored import VERIFY, Reading, StoredFeed
+from materialize.shards.digests import block_digests, content_sha256
+from materialize.shards.layout import ShardEntry
+from materialize.whereabouts import find_source
+
+ON_DAMAGE = ("error", "regenerate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderOptions:
+    """Everything about a loader but the images, the copies, the batch and the seed."""
+
+    shuffle: str = "global"
+    """``global``, ``window`` (for storage read in pieces) or ``none``."""
+    block_rows: int = 64
+    """For ``window``: neighbours on the disk that are read together."""
+    window_blocks: int = 256
+    """For ``window``: blocks that are mixed with each other."""
+    threads: int = 1
+    prefetch: int = 2
+    rank: int = 0
+    world_size: int = 1
+    drop_remainder: bool = False
+    """Leave out what does not fill a batch on every rank."""
+    verify: str = "first"
+    """``first`` checks each leaf of a shard once and remembers it in the dataset, ``always`` once
+    an epoch, ``never`` not at all."""
+    on_damage: str = "error"
+    """``regenerate`` makes a shard that cannot be read again in memory, with a warning."""
+    source: object | None = None
+    """Where ``regenerate`` looks for the images; where they were last seen by default."""
+    cache_bytes: int = 2**30
+    """Decoded chunks of compressed shards that are kept."""
+
+    def __post_init__(self) -> None:
+        """Checks the policies; the numbers are checked where they are used.
+
+        Raises:
+            ConfigError: there is no such policy.
+        """
+        one_of("verify", self.verify, VERIFY)
+        one_of("on_damage", self.on_damage, ON_DAMAGE)
+
+    def order(self, seed: int) -> OrderOptions:
+        """How an epoch is put in order."""
+        return OrderOptions(
+            seed=seed, shuffle=self.shuffle, block_rows=self.block_rows,
+            window_blocks=self.window_blocks,
+        )  # fmt: skip
+
+    def pace(self) -> Pace:
+        """Threads and ranks."""
+        return Pace(
+            threads=self.threads, prefetch=self.prefetch, rank=self.rank,
+            world_size=self.world_size, drop_remainder=self.drop_remainder,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """Makes a shard again in memory from its sources."""
+
+    dataset: StandingDataset
+    source: object | None
+
+    def __call__(self, entry: ShardEntry) -> NDArray[Any]:
+        """(n, H, W, C) what the shard should hold.
+
+        Raises:
+            SourceError: the source cannot be found, or lacks images of the shard.
+            ShardDamagedError: this machine makes other pixels than those that were stored.
+        """
+        manifest, spec = self.dataset.manifest, entry.spec
+        population = self.dataset.population_of(spec.generation)
+        rows = np.array(rows_in_population(population, spec))
+        source = find_source(self.dataset.directory, self.source)
+        traced = trace(source, population, rows, Crew())
+        if traced.lost:
+            raise ShardDamagedError(
+                f"{entry.file} cannot be read, nor be made again: {traced.lost[0]} and "
+                f"{len(traced.lost) - 1} more are not in the source; name it with source=",
+                {"file": entry.file, "lost": traced.lost},
+            )
+        regenerator = Regenerator(
+            source, self.dataset.pipeline, manifest.seed, manifest.value_range
+        )
+        all_rows = np.arange(spec.num_rows)
+        images = regenerator.render(
+            traced.rows, spec, regenerator.prepare(traced.rows, all_rows), all_rows
+        )
+        columns: dict[str, NDArray[Any]] = {
+            "labels": traced.rows.labels,
+            "sample_ids": traced.rows.ids,
+            **drawn_columns(self.dataset.pipeline, manifest.seed, traced.rows, spec),
+        }
+        if content_sha256(spec, columns, block_digests(images.data)) != entry.content_sha256:
+            raise ShardDamagedError(
+                f"{entry.file} cannot be read, and making it again on this machine gives other "
+                "pixels than were stored (`materialize verify --deep` names the libraries that "
+                "differ); restore the file",
+                {"file": entry.file, "expected": entry.content_sha256},
+            )
+        return images
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenDataset:
+    """A complete dataset, and what loaders are made of."""
+
+    standing: StandingDataset
+    options: LoaderOptions = field(default_factory=LoaderOptions)
+
+    @classmethod
+    def open(
+        cls,
+        directory: str | Path,
+        options: LoaderOptions = LoaderOptions(),
+        *,
+        pinned: str | None = None,
+    ) -> "OpenDataset":
+        """The dataset in a directory.
+
+        Args:
+            directory: the dataset.
+            options: of the loaders.
+            pinned: digest of the manifest to read instead of the newest.
+
+        Raises:
+            ManifestMissingError: there is none.
+            ManifestError: the manifest or a population is damaged.
+        """
+        return cls(StandingDataset.open(Path(directory), pinned=pinned), options)
+
+    def samples(self, split: str = "train") -> Samples:
+        """The images of a split."""
+        return split_samples(self.standing.populations, split)
+
+    def fold(self, fold: int, *, folds: int, seed: int = 0) -> tuple[Samples, Samples]:
+        """What one fold of the training part is trained on, and what is held out."""
+        return fold_samples(self.standing.populations, fold, folds=folds, seed=seed)
+
+    def feed(self, samples: Samples, copies: Sequence[int]) -> StoredFeed:
+        """Reads some copies of some samples, -1 for the untouched images.
+
+        Raises:
+            ConfigError: a copy is not stored, or the samples are of another dataset.
+        """
+        manifest, directory = self.standing.manifest, self.standing.directory
+        table = ShardTable.of(manifest, samples.split, copies)
+        there = self.samples(samples.split)
+        by_place = np.empty_like(there.ids)
+        by_place[there.places] = there.ids
+        places = samples.places
+        fits = not len(places) or int(places.max()) < len(by_place)
+        if not fits or not np.array_equal(by_place[places], samples.ids):
+            raise ConfigError(
+                f"samples: expected some of the {len(there)} of split {samples.split!r} in "
+                f"{directory}, got {len(samples)} of another dataset; take them from this one",
+                {"expected": there.digest, "found": samples.digest},
+            )
+        again = _Again(self.standing, self.options.source)
+        reading = Reading(
+            verify=self.options.verify,
+            make_again=again if self.options.on_damage == "regenerate" else None,
+            cache_bytes=self.options.cache_bytes,
+        )
+        return StoredFeed(directory, table, samples, reading)

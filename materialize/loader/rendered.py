@@ -1,0 +1,183 @@
+"""Pixels made as they are asked for: copy e of an image, from the image itself.
+
+These are the very calls of a build, so what epoch e shows on the fly is, byte for byte, what copy e
+has on the disk.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.job import PIXELS_AT_ONCE, decoded
+from materialize.loader.feeds import Feed, Spent
+from materialize.loader.order import ORIGINAL
+from materialize.loader.samples import Samples
+from materialize.planning import take_rows
+from materialize.population.table import Population
+from materialize.sources.base import Source
+from pipelines import Pipeline
+from pipelines.contract import Arena, view
+from pipelines.kernels import SLACK_BYTES
+
+
+class Prepared(Protocol):
+    """Images as they are before anything random happens to them."""
+
+    @property
+    def spent(self) -> Spent:
+        """Processor time by kind of work."""
+
+    @property
+    def image_dtype(self) -> np.dtype[Any]:
+        """uint8 or float32."""
+
+    def prepared(self, rows: NDArray[np.int64]) -> Arena:
+        """The images of some rows of the samples, decoded and resized."""
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class PreparedFromSource:
+    """Images decoded from the source each time, or once and kept.
+
+    Args:
+        source: that was scanned.
+        population: what the scan gave.
+        samples: whose rows are asked for, all of this population.
+        pipeline: its resize is applied.
+        keep: whether decoded images are kept, in memory or, beyond 512 MiB, in a mapped temporary
+            file: what a trainer does that holds its arrays in memory.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        population: Population,
+        samples: Samples,
+        pipeline: Pipeline,
+        *,
+        keep: bool,
+    ) -> None:
+        """Decode nothing yet, unless all is kept."""
+        first = population.split_rows(samples.split).start
+        self._source, self._pipeline = source, pipeline
+        self._population = take_rows(population, samples.places + first)
+        self.spent = Spent()
+        self.image_dtype = np.dtype(population.dtype)
+        self._kept = self._decoded(self._population) if keep else None
+
+    def prepared(self, rows: NDArray[np.int64]) -> Arena:
+        """The images of some rows of the samples, decoded and resized.
+
+        Raises:
+            RecordReadError: a record changed since the scan, or cannot be read.
+        """
+        if self._kept is not None:
+            return self._kept.take(rows)
+        return self._decoded(take_rows(self._population, rows))
+
+    def close(self) -> None:
+        """Let go of what is kept."""
+        self._kept = None
+
+    def _decoded(self, rows: Population) -> Arena:
+        with self.spent.on("read"):
+            return decoded(self._source, self._pipeline, rows)
+
+
+class PreparedFromShards:
+    """Images read from the stored originals, which are decoded and resized already.
+
+    Args:
+        originals: a feed of copy -1.
+    """
+
+    def __init__(self, originals: Feed) -> None:
+        """Read nothing yet."""
+        self._originals = originals
+        self.spent = originals.spent
+        self.image_dtype = originals.image_dtype
+
+    def prepared(self, rows: NDArray[np.int64]) -> Arena:
+        """The images of some rows of the samples."""
+        shape = self._originals.image_shape
+        size = int(np.prod(shape))
+        # The kernels may look at one more row behind the last image.
+        room = np.zeros(len(rows) * size + shape[1] * shape[2] + SLACK_BYTES, self.image_dtype)
+        images = room[: len(rows) * size].reshape(len(rows), *shape)
+        self._originals.fetch(rows, np.full(len(rows), ORIGINAL, np.int64), images)
+        arena = view(images)
+        return Arena(room, arena.starts, arena.heights, arena.widths, arena.channels)
+
+    def close(self) -> None:
+        """Let go of the shards."""
+        self._originals.close()
+
+
+class RenderedFeed:
+    """Draws and renders copies of some samples as they are asked for.
+
+    Args:
+        images: the samples before anything random.
+        samples: whose rows are asked for.
+        pipeline: what happens to each copy.
+        seed: of the augmentation.
+        image_shape: (H, W, C) of every copy.
+        value_range: for float32 images, the values that mean black and white.
+    """
+
+    def __init__(  # a feed is made in one place
+        self,
+        images: Prepared,
+        samples: Samples,
+        pipeline: Pipeline,
+        *,
+        seed: int,
+        image_shape: tuple[int, int, int],
+        value_range: tuple[float, float] | None,
+    ) -> None:
+        """Render nothing yet."""
+        self._images, self._samples, self._pipeline = images, samples, pipeline
+        self._seed, self._value_range = seed, value_range
+        self.image_shape, self.image_dtype = image_shape, images.image_dtype
+        self.spent = images.spent
+
+    def begin_epoch(self, copies: tuple[int, ...]) -> None:
+        """Nothing to prepare."""
+
+    def fetch(self, rows: NDArray[np.int64], copies: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Writes m images; see `Feed.fetch`."""
+        height, width, _ = self.image_shape
+        step = max(PIXELS_AT_ONCE // (height * width), 1)
+        for start in range(0, len(rows), step):
+            part = slice(start, start + step)
+            images = self._images.prepared(rows[part])
+            with self.spent.on("augment"):
+                self._render(images, rows[part], copies[part], out[part])
+
+    def close(self) -> None:
+        """Let go of what the images come from."""
+        self._images.close()
+
+    def _render(
+        self,
+        images: Arena,
+        rows: NDArray[np.int64],
+        copies: NDArray[np.int64],
+        out: NDArray[Any],
+    ) -> None:
+        originals = np.flatnonzero(copies == ORIGINAL)
+        for place in originals.tolist():
+            out[place] = images.image(place)
+        if len(originals) == len(rows):
+            return
+        if len(originals):
+            drawn = np.flatnonzero(copies != ORIGINAL)
+            made = np.empty((len(drawn), *out.shape[1:]), out.dtype)
+            self._render(images.take(drawn), rows[drawn], copies[drawn], made)
+            out[drawn] = made
+            return
+        words = self._pipeline.draw(self._seed, self._samples.ids[rows], copies)
+        self._pipeline.augment(images, words, out, value_range=self._value_range)

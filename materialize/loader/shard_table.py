@@ -1,0 +1,115 @@
+"""Which shard holds which row and copy of a split, and where in memory its pixels lie."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.errors import ConfigError
+from materialize.manifest import Manifest
+from materialize.shards.layout import ShardEntry
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardTable:
+    """The shards of some copies of a split: one row for each run, one column for each copy."""
+
+    copies: NDArray[np.int64]
+    """(columns,) ascending; -1 for originals."""
+    run_starts: NDArray[np.int64]
+    """(runs + 1,) first place of each run, and the number of places."""
+    entries: tuple[tuple[ShardEntry, ...], ...]
+    """By run and column."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, split: str, copies: Sequence[int]) -> "ShardTable":
+        """The table of a dataset.
+
+        Args:
+            manifest: of the dataset.
+            split: whose shards.
+            copies: which copies, -1 for originals.
+
+        Raises:
+            ConfigError: a copy is not stored, or the images differ in shape or dtype.
+        """
+        wanted = sorted(copies)
+        by_run: dict[tuple[int, int], dict[int, ShardEntry]] = {}
+        for entry in manifest.shards:
+            spec = entry.spec
+            if spec.split == split:
+                by_run.setdefault((spec.generation, spec.run), {})[spec.copy] = entry
+        runs = [by_run[key] for key in sorted(by_run)]
+        _check_stored(runs, wanted, split, manifest)
+        entries = tuple(tuple(run[copy] for copy in wanted) for run in runs)
+        _check_alike([entry for run in entries for entry in run])
+        lengths = [run[0].spec.num_rows for run in entries]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return cls(np.array(wanted, np.int64), starts, entries)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.entries[0][0].spec.image_shape
+
+    @property
+    def image_dtype(self) -> np.dtype[Any]:
+        """uint8 or float32."""
+        return self.entries[0][0].spec.images.dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one decoded image."""
+        return self.entries[0][0].spec.row_bytes
+
+    def find(
+        self, places: NDArray[np.int64], copies: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Run, column and row within the shard of each place and copy, all (m,).
+
+        Raises:
+            IndexError: a place or a copy that the table does not have.
+        """
+        runs = np.searchsorted(self.run_starts, places, side="right") - 1
+        columns = np.searchsorted(self.copies, copies)
+        inside = (runs >= 0) & (runs < len(self.entries)) & (columns < len(self.copies))
+        if not inside.all() or not (self.copies[columns] == copies).all():
+            raise IndexError("expected places and copies of this table, got others")
+        return runs, columns, places - self.run_starts[runs]
+
+
+def _check_stored(
+    runs: Sequence[dict[int, ShardEntry]], wanted: Sequence[int], split: str, manifest: Manifest
+) -> None:
+    missing = [copy for copy in wanted if not runs or any(copy not in run for run in runs)]
+    if not missing:
+        return
+    if missing == [-1]:
+        raise ConfigError(
+            f"split {split!r}: expected the untouched images in the dataset, found none stored; "
+            "build it with --originals",
+            {"expected": "originals", "split": split},
+        )
+    if split != "train":
+        raise ConfigError(
+            f"split {split!r}: expected copies {missing}, found none: only training images are "
+            "augmented. Ask for the originals, which are copies=(-1,)",
+            {"expected": missing, "split": split},
+        )
+    raise ConfigError(
+        f"copies: expected some of the {manifest.copies} that are stored, 0 to "
+        f"{manifest.copies - 1}, got {missing}; make more with `materialize extend --copies N`",
+        {"expected": manifest.copies, "found": missing},
+    )
+
+
+def _check_alike(entries: Sequence[ShardEntry]) -> None:
+    kinds = {(entry.spec.image_shape, entry.spec.image_dtype) for entry in entries}
+    if len(kinds) > 1:
+        raise ConfigError(
+            f"expected images of one shape and dtype in a batch, got {sorted(kinds)}; read copies "
+            "and originals by two loaders",
+            {"found": sorted(kinds)},
+        )
