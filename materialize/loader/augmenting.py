@@ -17,6 +17,7 @@ from materialize.population import Population, ScanOptions, scan
 from materialize.recipe import Recipe
 from materialize.sources.arrays import ArraySource
 from pipelines import Pipeline, fingerprint, load
+from pipelines.standardizer import Standardizer
 
 
 class AugmentingLoader(Loader):
@@ -34,6 +35,7 @@ class AugmentingLoader(Loader):
         keep_decoded: whether images are decoded once and kept; by default only arrays are, which
             are decoded already.
         value_range: for float32 images, the values that mean black and white.
+        standardizer: makes batches float32; the one of a dataset, or of one's own statistics.
         options: everything else; what concerns shards is not looked at.
 
     Raises:
@@ -54,6 +56,7 @@ class AugmentingLoader(Loader):
         samples: Samples | None = None,
         keep_decoded: bool | None = None,
         value_range: tuple[float, float] | None = None,
+        standardizer: Standardizer | None = None,
         options: LoaderOptions = LoaderOptions(),
     ) -> None:
         """Scan the source, unless that was done."""
@@ -78,7 +81,7 @@ class AugmentingLoader(Loader):
         }
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
-            pace=options.pace(), source=made_of,
+            pace=options.pace(), source=made_of, standardizer=standardizer,
         )  # fmt: skip
 
 
@@ -91,6 +94,7 @@ class PrefixLoader(Loader):
         seed: of the order, in [0, 2**64).
         samples: some of the training images, such as a fold; all by default.
         pinned: digest of the manifest to read instead of the newest.
+        standardizer: from `OpenDataset.standardizer`; makes batches float32.
         options: everything else.
 
     Raises:
@@ -106,6 +110,7 @@ class PrefixLoader(Loader):
         seed: int = 0,
         samples: Samples | None = None,
         pinned: str | None = None,
+        standardizer: Standardizer | None = None,
         options: LoaderOptions = LoaderOptions(),
     ) -> None:
         """Read the manifest and the populations; shards are mapped when they are asked for."""
@@ -121,5 +126,5 @@ class PrefixLoader(Loader):
         made_of = {"feed": "prefix", "manifest": manifest.digest(), "split": samples.split}
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
-            pace=options.pace(), source=made_of,
+            pace=options.pace(), source=made_of, standardizer=standardizer,
         )  # fmt: skip

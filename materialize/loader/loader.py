@@ -24,6 +24,7 @@ from materialize.loader.order import EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
 from materialize.recipe import whole_number
+from pipelines.standardizer import Standardizer
 
 _SLAB_BYTES = 4 * 2**20
 """Pixels fetched per call: small batches share one, so that what a call costs is shared too."""
@@ -80,9 +81,11 @@ class Loader:
         order: how an epoch is put in order.
         pace: threads and ranks.
         source: JSON-ready, what decides the pixels: goes into `identity`.
+        standardizer: turns levels into numbers as they are read, so that batches are float32; None
+            hands out the levels, four times smaller, for a model that does so in its first layer.
     """
 
-    def __init__(  # whoever makes one has all of these at hand
+    def __init__(  # noqa: PLR0913  # whoever makes one has all of these at hand
         self,
         feed: Feed,
         samples: Samples,
@@ -92,18 +95,21 @@ class Loader:
         order: OrderOptions,
         pace: Pace,
         source: dict[str, Any],
+        standardizer: Standardizer | None = None,
     ) -> None:
         """At the beginning of epoch 0."""
         self.batch_size = whole_number("batch_size", batch_size, 1, 2**31)
         self.samples, self.visits = samples, visits
-        self.image_shape, self.image_dtype = feed.image_shape, feed.image_dtype
+        self.image_shape = feed.image_shape
+        self.image_dtype = feed.image_dtype if standardizer is None else np.dtype(np.float32)
         self._feed, self._order, self._pace, self._source = feed, order, pace, source
+        self._standardizer = standardizer
         row_bytes = int(np.prod(self.image_shape)) * self.image_dtype.itemsize
         self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
-        rows = self._batches_per_slab * self.batch_size
-        self._pool = BufferPool(
-            (rows, *self.image_shape), self.image_dtype, keep=pace.prefetch + pace.threads + 2
-        )
+        shape = (self._batches_per_slab * self.batch_size, *self.image_shape)
+        self._pool = BufferPool(shape, self.image_dtype, keep=pace.prefetch + pace.threads + 2)
+        # Levels that become numbers need no more room than threads have in hand.
+        self._levels = BufferPool(shape, feed.image_dtype, keep=max(pace.threads, 1))
         self._epoch = self._place = 0
 
     def __enter__(self) -> Self:
@@ -201,6 +207,7 @@ class Loader:
         return {
             "batch_size": self.batch_size, **self._fixed(), **ranks, **remainder,
             "source": self._source,
+            "standardizer": None if self._standardizer is None else self._standardizer.identity(),
         }  # fmt: skip
 
     def spent(self) -> dict[str, float]:
@@ -245,7 +252,13 @@ class Loader:
             parts = [order.at(piece.start, piece.stop) for piece in pieces]
             rows, copies = (np.concatenate(column) for column in zip(*parts, strict=True))
         images = self._pool.take()[: len(rows)]
-        self._feed.fetch(rows, copies, images)
+        if self._standardizer is None:
+            self._feed.fetch(rows, copies, images)
+        else:
+            levels = self._levels.take()[: len(rows)]
+            self._feed.fetch(rows, copies, levels)
+            with self._feed.spent.on("read"):
+                self._standardizer.apply(levels, images)
         labels = self.samples.labels[rows]
         batches, begin = [], 0
         for piece in pieces:

@@ -1,6 +1,6 @@
 """From a dataset on disk to its samples and the feeds over its shards."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,22 @@ from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, ShardDamagedError
 from materialize.executor import Crew
 from materialize.loader.loader import Pace
-from materialize.loader.order import OrderOptions, one_of
+from materialize.loader.order import ORIGINAL, OrderOptions, one_of
 from materialize.loader.samples import Samples, fold_samples, split_samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored import VERIFY, Reading, StoredFeed
 from materialize.shards.digests import block_digests, content_sha256
 from materialize.shards.layout import ShardEntry
+from materialize.statistics_file import stored_statistics
 from materialize.whereabouts import find_source
+from pipelines.standardization import Standardization, standardization_from_text
+from pipelines.standardizer import Standardizer
+from pipelines.statistics import Statistics
 
 ON_DAMAGE = ("error", "regenerate")
+
+_FITTED_BYTES = 2**24
+"""Levels that statistics are fitted on at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,17 @@ class LoaderOptions:
             threads=self.threads, prefetch=self.prefetch, rank=self.rank,
             world_size=self.world_size, drop_remainder=self.drop_remainder,
         )  # fmt: skip
+
+
+def _in_order(feed: StoredFeed, count: int) -> Iterator[NDArray[Any]]:
+    """The untouched images of all samples, some at a time."""
+    step = max(_FITTED_BYTES // int(np.prod(feed.image_shape)), 1)
+    for start in range(0, count, step):
+        rows = np.arange(start, min(start + step, count))
+        images = np.empty((len(rows), *feed.image_shape), feed.image_dtype)
+        feed.fetch(rows, np.full(len(rows), ORIGINAL, np.int64), images)
+        yield images
+    feed.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,52 @@ class OpenDataset:
     def fold(self, fold: int, *, folds: int, seed: int = 0) -> tuple[Samples, Samples]:
         """What one fold of the training part is trained on, and what is held out."""
         return fold_samples(self.standing.populations, fold, folds=folds, seed=seed)
+
+    def statistics(
+        self, standardization: Standardization, samples: Samples | None = None
+    ) -> Statistics | None:
+        """What a standardisation needs to know of a training part; None if that is nothing.
+
+        Fitted once, on the untouched images, and kept in the dataset: every arm and every model
+        reads the same numbers.
+
+        Args:
+            standardization: what is done.
+            samples: the training part, such as a fold's; all training images by default.
+
+        Raises:
+            ConfigError: the untouched images are not stored.
+        """
+        if not standardization.needs_statistics:
+            return None
+        trained = self.samples() if samples is None else samples
+        feed = self.feed(trained, (ORIGINAL,))
+        resize = self.standing.pipeline.resize
+        return stored_statistics(
+            self.standing.directory, standardization, lambda: _in_order(feed, len(trained)),
+            samples=trained.digest, resize="" if resize is None else repr(resize),
+        )  # fmt: skip
+
+    def standardizer(
+        self, standardization: Standardization | str, samples: Samples | None = None
+    ) -> Standardizer:
+        """Turns levels into numbers as they are read, with the `statistics` of a training part.
+
+        Args:
+            standardization: what is done, or its text: ``unit``, ``symmetric``, ``featurewise``,
+                ``samplewise``, ``zca``, or two of them such as ``unit+featurewise``.
+            samples: the training part; all training images by default.
+
+        Raises:
+            ConfigError: statistics are needed and the untouched images are not stored.
+            ParameterError: another text.
+        """
+        wanted = standardization
+        if isinstance(wanted, str):
+            value_range = self.standing.manifest.value_range or (0.0, 255.0)
+            wanted = standardization_from_text(wanted, value_range=value_range)
+        shape = ShardTable.of(self.standing.manifest, "train", (0,)).image_shape
+        return Standardizer(wanted, self.statistics(wanted, samples), shape)
 
     def feed(self, samples: Samples, copies: Sequence[int]) -> StoredFeed:
         """Reads some copies of some samples, -1 for the untouched images.

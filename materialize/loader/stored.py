@@ -87,6 +87,7 @@ class StoredFeed:
         self._chunks = DecodedChunks(reading.cache_bytes)
         self._lock = threading.RLock()
         self._is_closed = False
+        self._reader_ahead: threading.Thread | None = None
         self.spent = Spent()
 
     @property
@@ -111,7 +112,9 @@ class StoredFeed:
                     self._is_ready[key] = True
         elif self._fits_memory(len(copies)):
             columns = np.searchsorted(self._table.copies, copies).tolist()
-            threading.Thread(target=self._read_ahead, args=(columns,), daemon=True).start()
+            self._reader_ahead = threading.Thread(target=self._read_ahead, args=(columns,))
+            self._reader_ahead.daemon = True
+            self._reader_ahead.start()
 
     def fetch(self, rows: NDArray[np.int64], copies: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes m images; see `Feed.fetch`.
@@ -121,8 +124,7 @@ class StoredFeed:
             ShardMissingError: a shard is not there.
             ShardUntrustedError: a shard's structure is not that of its spec.
         """
-        if self._is_closed:
-            raise ValueError("this loader is closed; make another one")
+        self._check_open()
         # Addresses keep nothing alive: as long as these are held, no mapping that was looked up
         # goes away, whatever other threads do.
         held = self._shards
@@ -139,6 +141,8 @@ class StoredFeed:
     def close(self) -> None:
         """Notes what was found whole and lets go of the files."""
         self._is_closed = True
+        if self._reader_ahead is not None:
+            self._reader_ahead.join()  # it is at its last shard
         with self._lock:
             found, self._found = self._found, {}
             shards, self._shards = self._shards, {}
@@ -148,6 +152,10 @@ class StoredFeed:
             note_stamps(self._directory, found)
         for shard in shards.values():
             shard.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ValueError("this loader is closed; make another one")
 
     def _prepare(
         self, runs: NDArray[np.int64], columns: NDArray[np.int64], within: NDArray[np.int64]
@@ -159,14 +167,15 @@ class StoredFeed:
         for run, column in set(zip(runs[unready].tolist(), columns[unready].tolist(), strict=True)):
             rows = within[(runs == run) & (columns == column)]
             try:
-                self._opened(run, column).check(rows)
+                shard = self._opened(run, column)
+                shard.check(rows)
             except ShardError as error:
                 self._remake(run, column, error)
-            self._mark_ready(run, column)
+            else:
+                self._mark_ready(run, column, shard)
 
-    def _mark_ready(self, run: int, column: int) -> None:
+    def _mark_ready(self, run: int, column: int, shard: StoredShard) -> None:
         """Notes that no row of a shard needs a check any more, if so."""
-        shard = self._shards[run, column]
         if not shard.is_checked or self._is_ready[run, column]:
             return
         entry = self._table.entries[run][column]
@@ -178,6 +187,7 @@ class StoredFeed:
     def _opened(self, run: int, column: int) -> StoredShard:
         """The shard, opened by whoever comes first."""
         with self._lock:
+            self._check_open()
             shard = self._shards.get((run, column))
             if shard is None:
                 shard = self._open(self._table.entries[run][column], run, column)
@@ -238,12 +248,16 @@ class StoredFeed:
         """Brings shards that need no check into memory before their rows are asked for."""
         for run in range(len(self._table.entries)):
             for column in columns:
-                if self._is_closed or self._is_ready[run, column]:
+                if self._reader_ahead is not threading.current_thread():
+                    return  # another epoch has begun
+                if self._is_ready[run, column]:
                     continue
                 try:
                     shard = self._opened(run, column)
                 except (ShardError, OSError):
                     continue  # whoever needs its rows says what is wrong
+                except ValueError:
+                    return  # closed
                 if isinstance(shard, MappedShard) and shard.is_checked:
                     shard.read_ahead()
-                    self._mark_ready(run, column)
+                    self._mark_ready(run, column, shard)

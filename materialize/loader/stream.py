@@ -7,6 +7,7 @@ from materialize.loader.loader import Loader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL, Visits
 from materialize.loader.samples import Samples
+from pipelines.standardizer import Standardizer
 
 
 class StreamingLoader(Loader):
@@ -23,6 +24,7 @@ class StreamingLoader(Loader):
             does; ``all`` shows all K copies of each image in every epoch.
         samples: some of the split's images, such as a fold; all by default.
         pinned: digest of the manifest to read instead of the newest.
+        standardizer: from `OpenDataset.standardizer`; makes batches float32.
         options: everything else.
 
     Raises:
@@ -42,6 +44,7 @@ class StreamingLoader(Loader):
         per_epoch: str = "one",
         samples: Samples | None = None,
         pinned: str | None = None,
+        standardizer: Standardizer | None = None,
         options: LoaderOptions = LoaderOptions(),
     ) -> None:
         """Read the manifest and the populations; shards are mapped when they are asked for."""
@@ -60,4 +63,5 @@ class StreamingLoader(Loader):
             order=options.order(seed),
             pace=options.pace(),
             source={"feed": "shards", "manifest": manifest.digest(), "split": samples.split},
+            standardizer=standardizer,
         )

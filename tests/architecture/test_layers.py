@@ -16,6 +16,10 @@ from tests.architecture.packages import PACKAGES, ROOT, imports, modules, tree
 
 PIPELINES = (
     "errors compiled exponential",
+    "standardization moments",
+    "whitening",
+    "statistics",
+    "standardizer",
     "randomness affine vectors",
     "coordinates blending transform",
     "geometric photometric program kernels",
@@ -48,6 +52,7 @@ MATERIALIZE = (
     "shards.chunk_cache",
     # what is built, and who knows it
     "population.column_file population.identity manifest",
+    "statistics_file",
     "population.table population.division",
     "population.scan_rows population.partition receipts audit.naming_samples",
     "population.scan_workers progress",
