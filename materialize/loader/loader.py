@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialize.errors import ConfigError
 from materialize.loader.batches import Batch
@@ -108,8 +109,6 @@ class Loader:
         self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
         shape = (self._batches_per_slab * self.batch_size, *self.image_shape)
         self._pool = BufferPool(shape, self.image_dtype, keep=pace.prefetch + pace.threads + 2)
-        # Levels that become numbers need no more room than threads have in hand.
-        self._levels = BufferPool(shape, feed.image_dtype, keep=max(pace.threads, 1))
         self._epoch = self._place = 0
 
     def __enter__(self) -> Self:
@@ -161,9 +160,7 @@ class Loader:
             ShardError: pixels cannot be read; see the feed.
         """
         number = whole_number("epoch", number, 0, 2**32 - 1)
-        order = EpochOrder.of(
-            len(self.samples), self.samples.digest, self.visits, self._order, number
-        )
+        order = self._epoch_order(number)
         place += first_batch * self.batch_size * self._pace.world_size
         pieces = self._pieces(len(order), min(place, len(order)))
         self._feed.begin_epoch(order.copies)
@@ -174,6 +171,52 @@ class Loader:
         with closing(slabs):  # type: ignore[type-var]
             for slab in slabs:
                 yield from slab
+
+    def batch(self, epoch: int, index: int) -> Batch:
+        """One batch by itself, fetched in this thread.
+
+        Args:
+            epoch: from 0.
+            index: of the batch, in [0, len(self)).
+
+        Raises:
+            IndexError: the epoch has no such batch.
+            ShardError: pixels cannot be read; see the feed.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index}: expected a number in [0, {len(self)})")
+        order = self._epoch_order(whole_number("epoch", epoch, 0, 2**32 - 1))
+        pieces = self._pieces(len(order), index * self.batch_size * self._pace.world_size)
+        return self._slab(epoch, order, (next(pieces),))[0]
+
+    def images(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[Any]:
+        """Images by row and copy, whatever the order.
+
+        Args:
+            rows: (m,) rows of `samples`, in [0, len(samples)).
+            copies: (m,) which copy of each; -1 for the untouched image.
+
+        Returns:
+            (m, H, W, C) a new array.
+
+        Raises:
+            IndexError: there is no such row, or this loader has no such copy.
+            ShardError: pixels cannot be read; see the feed.
+        """
+        images = np.empty((len(rows), *self.image_shape), self.image_dtype)
+        self._fetch(rows, copies, images)
+        return images
+
+    @property
+    def is_even(self) -> bool:
+        """Whether every batch has `batch_size` images."""
+        step = self.batch_size * self._pace.world_size
+        return self._pace.drop_remainder or self.num_places % step == 0
+
+    def _epoch_order(self, number: int) -> EpochOrder:
+        return EpochOrder.of(
+            len(self.samples), self.samples.digest, self.visits, self._order, number
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-ready: where the loader stands; batches handed out count as done."""
@@ -252,13 +295,7 @@ class Loader:
             parts = [order.at(piece.start, piece.stop) for piece in pieces]
             rows, copies = (np.concatenate(column) for column in zip(*parts, strict=True))
         images = self._pool.take()[: len(rows)]
-        if self._standardizer is None:
-            self._feed.fetch(rows, copies, images)
-        else:
-            levels = self._levels.take()[: len(rows)]
-            self._feed.fetch(rows, copies, levels)
-            with self._feed.spent.on("read"):
-                self._standardizer.apply(levels, images)
+        self._fetch(rows, copies, images)
         labels = self.samples.labels[rows]
         batches, begin = [], 0
         for piece in pieces:
@@ -270,3 +307,15 @@ class Loader:
             )  # fmt: skip
             begin = end
         return batches
+
+    def _fetch(
+        self, rows: NDArray[np.int64], copies: NDArray[np.int64], images: NDArray[Any]
+    ) -> None:
+        """Writes (m, H, W, C) images as levels, or as numbers."""
+        if self._standardizer is None:
+            self._feed.fetch(rows, copies, images)
+            return
+        levels = np.empty(images.shape, self._feed.image_dtype)
+        self._feed.fetch(rows, copies, levels)
+        with self._feed.spent.on("read"):
+            self._standardizer.apply(levels, images)

@@ -1,0 +1,79 @@
+"""A loader as a `tf.data.Dataset`."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from materialize.loader.adapters.targets import Targets, run_of
+from materialize.loader.loader import Loader
+from materialize.recipe import whole_number
+
+
+def tf_dataset(
+    loader: Loader,
+    *,
+    epochs: int = 1,
+    first_epoch: int = 0,
+    one_hot: bool = False,
+    device: str | None = None,
+) -> Any:
+    """The batches of some epochs, one after another.
+
+    Whenever it is iterated it begins with ``first_epoch`` again, so a ``fit`` of several epochs is
+    given all of them and told where each one ends::
+
+        model.fit(tf_dataset(loader, epochs=3), epochs=3, steps_per_epoch=len(loader))
+
+    Args:
+        loader: whose batches; its own place is neither looked at nor moved.
+        epochs: how many, at least 1.
+        first_epoch: the first of them.
+        one_hot: whether targets are (n, classes) float32 rather than (n,) int32 class numbers.
+        device: where batches are put ahead of time, such as ``"/GPU:0"``; by default they stay in
+            the host's memory.
+
+    Returns:
+        A `tf.data.Dataset` of (images, targets), or of images where nothing is labelled, in the
+        order of the loader and of known cardinality; on a device, TensorFlow forgets that. The
+        number of images is None in ``element_spec`` only where the last batch of an epoch is
+        shorter. Images that lie at a multiple of 64 bytes are not copied on the host, others are
+        copied once. Iterators that are given up stop the loader's threads.
+
+    Raises:
+        ConfigError: an argument is outside its interval.
+    """
+    import tensorflow as tf
+
+    first_epoch = whole_number("first_epoch", first_epoch, 0, 2**32 - 1)
+    run = range(first_epoch, first_epoch + whole_number("epochs", epochs, 1, 2**32))
+    targets = Targets.of(loader, one_hot=one_hot)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: _elements(loader, run, targets),
+        output_signature=_element_spec(tf, loader, targets),
+    )
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(loader) * len(run)))
+    options = tf.data.Options()
+    options.deterministic = True
+    # Ranks share an epoch by the loader; shared out once more, most of it would be left out.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    dataset = dataset.with_options(options)
+    if device is None:
+        return dataset.prefetch(tf.data.AUTOTUNE)
+    return dataset.apply(tf.data.experimental.prefetch_to_device(device))
+
+
+def _elements(loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
+    with closing(run_of(loader, run)) as batches:  # type: ignore[type-var]
+        for batch in batches:
+            beside = targets.of_labels(batch.labels)
+            yield batch.images if beside is None else (batch.images, beside)
+
+
+def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
+    num_images = loader.batch_size if loader.is_even else None
+    images = tf.TensorSpec((num_images, *loader.image_shape), loader.image_dtype)
+    if not targets.num_classes:
+        return images
+    if targets.one_hot:
+        return images, tf.TensorSpec((num_images, targets.num_classes), tf.float32)
+    return images, tf.TensorSpec((num_images,), tf.int32)
