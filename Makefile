@@ -7,7 +7,7 @@ INSTALL = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench bench-peers clean
 
-demo: $(VENV)/.materialize  ## augment the embedded digits into demo/, verify them, say what they take
+demo: $(VENV)/.train  ## build, verify and account the embedded digits, train on them four ways, report
 	$(BIN)/materialize demo --output demo
 
 test: check  ## lint, types and every test
@@ -31,14 +31,21 @@ $(VENV)/.materialize: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(call INSTALL,$(VENV)) --constraint constraints.txt --editable .
 	touch $@
 
+$(VENV)/.train: $(VENV)/.materialize
+	$(call INSTALL,$(VENV)) --constraint constraints.txt --editable '.[train]'
+	touch $@
+
 $(VENV)/.test: $(VENV)/.materialize
 	$(call INSTALL,$(VENV)) --constraint constraints.txt --editable '.[test,check]'
 	touch $@
 
-$(PEERS)/.peers: pyproject.toml constraints.txt tests/benchmarks/peers.txt
+# FFCV compiles against the headers of OpenCV and libjpeg-turbo; without them it is left out.
+$(PEERS)/.peers: pyproject.toml constraints.txt $(wildcard tests/benchmarks/peers*.txt)
 	$(PYTHON) -m venv $(PEERS)
 	$(call INSTALL,$(PEERS)) --constraint constraints.txt --editable '.[test]'
-	$(call INSTALL,$(PEERS)) --requirement tests/benchmarks/peers.txt
+	$(call INSTALL,$(PEERS)) --constraint constraints.txt --requirement tests/benchmarks/peers.txt
+	$(call INSTALL,$(PEERS)) --no-deps --requirement tests/benchmarks/peers_alone.txt
+	-$(call INSTALL,$(PEERS)) --no-deps ffcv==1.0.2
 	touch $@
 
 clean:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from materialize.audit.restoration import repair_dataset as repair
     from materialize.audit.verification import verify_dataset as verify
     from materialize.builder import finish_dataset as finish
+    from materialize.contrast.job_files import read_contrast, read_experiment
+    from materialize.contrast.running import run_contrast
     from materialize.errors import (
         BuildFailedError,
         BuildIncompleteError,
@@ -40,11 +42,17 @@ if TYPE_CHECKING:
     )
     from materialize.executor import Crew
     from materialize.extension import extend_dataset as extend
+    from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
+    from materialize.loader.opening import LoaderOptions, OpenDataset
+    from materialize.loader.stream import StreamingLoader
     from materialize.pictures.gallery import GalleryOptions
     from materialize.population import ScanOptions
     from materialize.production import BuildOptions, BuildReport
     from materialize.recipe import Recipe
     from materialize.sources import open_source
+    from materialize.training.selection import Selection
+    from materialize.training.settings import TrainingSettings
+    from materialize.training.trainer import train_dataset as train
 
     __version__: str
 
@@ -66,7 +74,18 @@ _HOMES = {
     "repair": ("audit.restoration", "repair_dataset"),
     "explain": ("audit.explanation", "explain_sample"),
     "prove": ("audit.proof", "prove"),
+    "train": ("training.trainer", "train_dataset"),
+    "run_contrast": ("contrast.running", "run_contrast"),
+    "read_contrast": ("contrast.job_files", "read_contrast"),
+    "read_experiment": ("contrast.job_files", "read_experiment"),
     "open_source": ("sources", "open_source"),
+    "AugmentingLoader": ("loader.augmenting", "AugmentingLoader"),
+    "LoaderOptions": ("loader.opening", "LoaderOptions"),
+    "OpenDataset": ("loader.opening", "OpenDataset"),
+    "PrefixLoader": ("loader.augmenting", "PrefixLoader"),
+    "Selection": ("training.selection", "Selection"),
+    "StreamingLoader": ("loader.stream", "StreamingLoader"),
+    "TrainingSettings": ("training.settings", "TrainingSettings"),
     "BuildOptions": ("production", "BuildOptions"),
     "BuildReport": ("production", "BuildReport"),
     "Crew": ("executor", "Crew"),
@@ -78,13 +97,15 @@ _HOMES = {
 """Public name → module and name there."""
 
 __all__ = [
-    "BuildFailedError", "BuildIncompleteError", "BuildOptions", "BuildReport", "ConfigError",
-    "Crew", "GalleryOptions", "ManifestError", "ManifestMissingError", "MaterializeError",
-    "PlanConflictError", "QuarantineLimitError", "Recipe", "RecordReadError", "ScanOptions",
+    "AugmentingLoader", "BuildFailedError", "BuildIncompleteError", "BuildOptions", "BuildReport",
+    "ConfigError", "Crew", "GalleryOptions", "LoaderOptions", "ManifestError",
+    "ManifestMissingError", "MaterializeError", "OpenDataset", "PlanConflictError", "PrefixLoader",
+    "QuarantineLimitError", "Recipe", "RecordReadError", "ScanOptions", "Selection",
     "ShardDamagedError", "ShardError", "ShardMissingError", "ShardUntrustedError",
-    "SizeMismatchError", "SourceError", "StorageError", "UndecodableImageError", "__version__",
-    "build", "check", "explain", "extend", "finish", "open_source", "preview", "prove", "repair",
-    "verify",
+    "SizeMismatchError", "SourceError", "StorageError", "StreamingLoader", "TrainingSettings",
+    "UndecodableImageError", "__version__", "build", "check", "explain", "extend", "finish",
+    "open_source", "preview", "prove", "read_contrast", "read_experiment", "repair", "run_contrast",
+    "train", "verify",
 ]  # fmt: skip
 
 

@@ -27,7 +27,12 @@ _COMMANDS = {
     "repair": ("verifying", "Rebuild what is damaged, and nothing else."),
     "explain": ("verifying", "Say where one stored image comes from, and make it again."),
     "prove": ("verifying", "Show that worker count, order and kills change no byte."),
-    "demo": ("demonstration", "Augment the embedded digits: build, verify, preview."),
+    "train": ("training", "Train a model from a dataset; run again, it goes on."),
+    "contrast": ("contrasting", "Offline against on-the-fly, with everything else equal."),
+    "report": ("reporting", "Draw the result of a contrast as one HTML page."),
+    "sweep": ("transferring", "Fine-tune a pretrained base from each layer on."),
+    "activations": ("transferring", "Draw where a trained model saw its evidence (Grad-CAM)."),
+    "demo": ("demonstration", "The whole way on the embedded digits, to one HTML report."),
 }
 """Command → the module in `materialize.commands` it is in, and its line in the help."""
 

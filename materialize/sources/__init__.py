@@ -139,6 +139,11 @@ def source_from_description(description: Mapping[str, Any]) -> Source:
             "the images were arrays in memory: pass the same arrays again as the source",
             {"kind": kind},
         )
+    if kind == "subset":
+        raise SourceError(
+            "the images were a part of a source, chosen in Python: pass that part again",
+            {"kind": kind},
+        )
     if kind == "digits":
         return open_source("digits")
     spec = f"{KERAS_PREFIX}{description['name']}" if kind == "keras" else description["path"]

@@ -2,10 +2,12 @@
 
 import argparse
 
-from tests.benchmarks import augmenting, building, stalling, streaming
+from tests.benchmarks import augmenting, building, killing, stalling, streaming
 
 BENCHMARKS = {"augmenting": augmenting.main, "building": building.main,
-              "streaming": streaming.main, "stalling": stalling.main}  # fmt: skip
+              "streaming": streaming.main, "stalling": stalling.main,
+              "killing": killing.main}  # fmt: skip
+WITH_PEERS = ("augmenting", "streaming")
 
 
 def main() -> None:
@@ -16,11 +18,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds that count (default 9)")
     parser.add_argument("--directory", help="where builds are written; the system's by default")
     arguments = parser.parse_args()
-    if arguments.peers and arguments.which == "all":
-        arguments.which = "augmenting"  # builds have no peers
-    for name, run in BENCHMARKS.items():
-        if arguments.which in (name, "all"):
-            run(arguments)
+    chosen = WITH_PEERS if arguments.peers else tuple(BENCHMARKS)
+    for name in chosen if arguments.which == "all" else (arguments.which,):
+        BENCHMARKS[name](arguments)
 
 
 if __name__ == "__main__":

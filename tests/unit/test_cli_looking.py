@@ -255,15 +255,16 @@ def test_prove_compares_ways_to_build(run, monkeypatch):
 
 
 def test_the_demo_goes_all_the_way(run, tmp_path):
-    code, out, _ = run("demo", "--output", tmp_path / "demo")
+    code, out, _ = run("demo", "--output", tmp_path / "demo", "--seeds", 1)
     assert code == ExitCode.DONE
     assert "intact: 6 shards" in out
+    assert "Equivalence holds" in out
     end = out[out.index("manifest ", out.index("intact")) :]
-    for kind in ("copies", "steps", "grid"):
-        assert f"  {tmp_path / 'demo' / kind}.png\n" in end
+    for page in ("copies.png", "steps.png", "grid.png", "contrast/contrast.html"):
+        assert f"  {tmp_path / 'demo' / page}\n" in end
     assert out.splitlines()[-1].startswith(f"  materialize extend {tmp_path / 'demo' / 'digits'}")
     assert {p.name for p in (tmp_path / "demo").iterdir()} == {
-        "digits", "copies.png", "steps.png", "grid.png"
+        "contrast", "digits", "copies.png", "steps.png", "grid.png"
     }  # fmt: skip
 
 

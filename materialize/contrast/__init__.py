@@ -1,0 +1,1 @@
+"""Offline against on-the-fly with everything else equal: experiment, statistics, proof."""

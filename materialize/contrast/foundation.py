@@ -1,0 +1,181 @@
+"""What all arms stand on: one dataset with the untouched images and the largest K of copies.
+
+It is built once in the work directory and named by the options that decide its bytes; a contrast
+that asks for more copies later extends it, and no byte that was there changes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from materialize.assembly import options_of, pipeline_of, recipe_of, source_of
+from materialize.builder import build_dataset
+from materialize.canonical import digest
+from materialize.config import Job, required
+from materialize.contrast.excerpt import excerpt_of
+from materialize.contrast.jobs import ContrastJob
+from materialize.contrast.preparations import AcceptedClasses, Prepared, prepare
+from materialize.errors import ConfigError, ManifestMissingError
+from materialize.extension import extend_dataset
+from materialize.loader.opening import OpenDataset
+from materialize.loader.samples import Samples
+from materialize.manifest import load_latest
+from materialize.population import Population
+from materialize.progress import Progress
+from materialize.receipts import Receipt
+from materialize.shards.layout import ShardEntry
+from materialize.sources import Source
+from materialize.sources.base import SPLITS
+from pipelines import Pipeline, fingerprint
+
+_NO_BYTES = {"workers", "backend", "trust_source", "max_bad", "allow_label_conflicts"}
+"""Options that decide no byte of a dataset."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foundation:
+    """A built dataset, and the source it was built from."""
+
+    source: Source
+    pipeline: Pipeline
+    opened: OpenDataset
+    accepted: Mapping[str, AcceptedClasses]
+    """By locator: what else counts as right for a test image."""
+
+    @property
+    def directory(self) -> Path:
+        """The dataset."""
+        return self.opened.standing.directory
+
+    @property
+    def population(self) -> Population:
+        """The dataset's only generation."""
+        return self.opened.standing.populations[0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by split."""
+        return {split: len(self.population.split_rows(split)) for split in SPLITS}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every stored image."""
+        return self.opened.standing.manifest.shards[0].spec.image_shape
+
+    def fold(self, number: int, job: ContrastJob) -> tuple[Samples, Samples]:
+        """What a fold is trained on, and what is held out.
+
+        Plain folds take every n-th image in the order of sample ids, which are hashes: a shuffle
+        that knows nothing of classes.
+        """
+        folds = job.folds or 1
+        if job.fold_kind == "stratified":
+            return self.opened.fold(number, folds=folds)
+        samples = self.opened.samples()
+        held_out = np.arange(len(samples)) % folds == number
+        return samples.taken(~held_out), samples.taken(held_out)
+
+    def stored_bytes(self, kind: str, copies: int | None) -> int:
+        """What the shards take that an arm trains from.
+
+        Args:
+            kind: of the arm.
+            copies: K, for the offline arm.
+        """
+        return sum(entry.num_bytes for entry in self._entries(kind, copies))
+
+    def build_seconds(self, kind: str, copies: int | None) -> float:
+        """What workers spent to write these shards, by their receipts."""
+        seconds = 0.0
+        for entry in self._entries(kind, copies):
+            receipt = Receipt.read(self.directory, entry.file)
+            seconds += 0.0 if receipt is None else sum(receipt.timings_s.values())
+        return seconds
+
+    def describe(self, job: ContrastJob) -> dict[str, Any]:
+        """JSON-ready: what the arms were trained and tested on."""
+        manifest = self.opened.standing.manifest
+        return {
+            "name": job.images.source or job.title,
+            "counts": self.counts,
+            "image_shape": list(self.image_shape),
+            "class_names": list(manifest.class_names),
+            "manifest": manifest.digest(),
+            "population": manifest.populations[0].digest,
+            "pipeline": self.pipeline.name,
+            "fingerprint": fingerprint(self.pipeline),
+            "steps": list(self.pipeline.step_keys),
+            "augmentation_seed": manifest.seed,
+            "codec": manifest.codec,
+        }
+
+    def _entries(self, kind: str, copies: int | None) -> Iterator[ShardEntry]:
+        for entry in self.opened.standing.manifest.shards:
+            spec = entry.spec
+            if spec.split != "train":
+                continue
+            is_original = kind in ("none", "prefix") and spec.kind == "original"
+            is_copy = kind == "offline" and spec.kind == "copy" and spec.copy < (copies or 0)
+            if is_original or is_copy:
+                yield entry
+
+
+def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = None) -> Foundation:
+    """Builds the dataset of a contrast, or finds it as it stands.
+
+    Args:
+        job: which images, which pipeline, how many copies.
+        work: the contrast's directory.
+        progress: called as images are scanned and written.
+
+    Raises:
+        ConfigError: the training or the test part is empty.
+        MaterializeError: whatever else prevents the dataset.
+    """
+    prepared = _prepared(job, work)
+    source = excerpt_of(prepared.source, job.excerpt)
+    images = replace(
+        job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True
+    )
+    pipeline, options = pipeline_of(images), options_of(images)
+    directory = work / f"dataset-{_name(job, images)}"
+    try:
+        standing = load_latest(directory).copies
+    except ManifestMissingError:
+        build_dataset(
+            source, directory, pipeline, recipe_of(images), options=options, progress=progress
+        )
+    else:
+        if standing < job.num_stored_copies:
+            extend_dataset(
+                directory, copies=job.num_stored_copies, source=source, options=options,
+                progress=progress,
+            )  # fmt: skip
+    foundation = Foundation(source, pipeline, OpenDataset.open(directory), prepared.accepted)
+    _check_parts(foundation.counts)
+    return foundation
+
+
+def _prepared(job: ContrastJob, work: Path) -> Prepared:
+    if job.prepare is None:
+        return Prepared(source_of(job.images))
+    return prepare(job.prepare, Path(required(job.images, "source")), work)
+
+
+def _name(job: ContrastJob, images: Job) -> str:
+    """Of the dataset: what decides its bytes, but for the number of copies."""
+    facts = {k: v for k, v in asdict(images).items() if k not in {*_NO_BYTES, "copies", "origin"}}
+    return digest({"images": facts, "excerpt": asdict(job.excerpt), "prepare": job.prepare})[:12]
+
+
+def _check_parts(counts: Mapping[str, int]) -> None:
+    for split in ("train", "test"):
+        if not counts[split]:
+            raise ConfigError(
+                f"split: expected images to train and to test on, found none in {split}; give the "
+                'source such a part, or cut one off with split = "0.8/0.1/0.1"',
+                {"name": "split", "found": dict(counts)},
+            )

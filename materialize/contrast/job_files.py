@@ -1,0 +1,231 @@
+"""A contrast as a file: the data, the pipeline, the arms, the training, the figures beside it.
+
+    title = "Photos"
+    source = "photos"              # the keys of a build job that say which images
+    split = "0.8/0.1/0.1"
+    pipeline = "photos224"         # or a [pipeline] table
+    arms = ["none", "offline", "on-the-fly", "prefix"]
+    copies = [1, 2, 4, 8]          # the K's of the offline arm
+    seeds = 5
+    ablation = ["without"]         # without, alone
+
+    [training]                     # the keys of `materialize.training.settings.TrainingSettings`
+    model = "resnet"
+    epochs = 20
+
+    [quick]                        # what --quick changes, training and excerpt included
+    seeds = 2
+    [quick.training]
+    epochs = 5
+
+Keys that nobody knows are refused with the nearest one that exists.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, NoReturn, get_type_hints
+
+import msgspec
+
+from materialize.config import OPTION_NAMES, Job, key_of
+from materialize.contrast.excerpt import Excerpt
+from materialize.contrast.jobs import ContrastJob, Published
+from materialize.errors import ConfigError
+from materialize.training.settings import TrainingSettings
+
+_DECIDED_HERE = {
+    "copies", "seed", "originals", "output", "parameters", "part", "max_seconds", "batch_size",
+    "strict",
+}  # fmt: skip
+"""Options of a build that a contrast does not take: it decides them itself."""
+_IMAGE_OPTIONS = tuple(name for name in OPTION_NAMES if name not in _DECIDED_HERE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What the command line puts over a file; None is as the file says."""
+
+    quick: bool | None = None
+    """None takes the quick form where the file has one."""
+    source: str | None = None
+    arms: tuple[str, ...] | None = None
+    copies: tuple[int, ...] | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    base: str | None = None
+
+
+_OWN_KEYS = tuple(
+    key_of(f.name)
+    for f in fields(ContrastJob)
+    if f.name not in ("images", "experiment", "form")
+)  # fmt: skip
+
+
+def read_contrast(path: str | Path, changes: Changes = Changes()) -> ContrastJob:
+    """The contrast in a TOML file; relative paths in it start at its folder.
+
+    Raises:
+        ConfigError: it cannot be read, has an unknown key, or a value of the wrong type.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        _refuse(f"{path}: expected a contrast in TOML, got: {reason}", path=str(path))
+    return parse_contrast(text, str(path), folder=path.parent, changes=changes)
+
+
+def experiment_names() -> list[str]:
+    """The experiments that come with the package."""
+    return sorted(f.name.removesuffix(".toml") for f in _experiments().iterdir()
+                  if f.name.endswith(".toml"))  # fmt: skip
+
+
+def read_experiment(name: str, changes: Changes = Changes()) -> ContrastJob:
+    """An experiment that comes with the package.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    names = experiment_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+        _refuse(f"experiment: there is no {name!r}; {hint}", expected=names, found=name)
+    text = (_experiments() / f"{name}.toml").read_text("utf-8")
+    job = parse_contrast(text, f"experiment {name}", changes=changes)
+    return replace(job, experiment=name)
+
+
+def parse_contrast(
+    text: str, origin: str, *, folder: Path | None = None, changes: Changes = Changes()
+) -> ContrastJob:
+    """The contrast that a TOML text describes.
+
+    Args:
+        text: of the file.
+        origin: what to call it in messages.
+        folder: where relative paths in it start; the working directory by default.
+        changes: from the command line.
+
+    Raises:
+        ConfigError: no TOML, an unknown key, a missing key, or a value of the wrong type.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        _refuse(f"{origin}: expected a contrast in TOML, got: {error}", path=origin)
+    quick: Any = data.pop("quick", None)
+    if quick is not None and not isinstance(quick, Mapping):
+        _refuse(f"{origin}: quick: expected a table [quick], got {quick!r}", found=quick)
+    is_quick = quick is not None and changes.quick is not False
+    if quick is not None and is_quick:
+        data = _overlaid(data, quick)
+    for key in ("title", "training"):
+        if key not in data:
+            _refuse(f"{origin}: expected a key {key!r}, found none; add it", expected=key)
+    known = [*_OWN_KEYS, *map(key_of, _IMAGE_OPTIONS)]
+    _check_keys(data, known, origin)
+    own = {k: v for k, v in data.items() if k in _OWN_KEYS and k != "training"}
+    images = _images({k: v for k, v in data.items() if k not in _OWN_KEYS}, origin, folder)
+    if changes.source is not None:
+        images = replace(images, source=changes.source)
+    training = dict(data["training"])
+    if changes.epochs is not None:
+        training["epochs"] = changes.epochs
+    given = {
+        name: value
+        for name in ("arms", "copies", "seeds", "base")
+        if (value := getattr(changes, name)) is not None
+    }
+    excerpt = _record(own.pop("excerpt", {}), Excerpt, f"{origin}: [excerpt]")
+    published = [_record(row, Published, f"{origin}: [[published]]")
+                 for row in own.pop("published", ())]  # fmt: skip
+    options = _values(own, ContrastJob, origin) | given
+    return ContrastJob(
+        images=images, form="quick" if is_quick else "full", excerpt=excerpt,
+        training=_record(training, TrainingSettings, f"{origin}: [training]"),
+        published=tuple(published), **options,
+    )  # fmt: skip
+
+
+def _experiments() -> Traversable:
+    return resources.files("materialize.contrast") / "experiments"
+
+
+def _overlaid(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with the values of another put over it, tables within tables included."""
+    merged = dict(data)
+    for key, value in changes.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and key != "pipeline":
+            merged[key] = _overlaid(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _images(data: Mapping[str, Any], origin: str, folder: Path | None) -> Job:
+    """The options of a build among the keys; paths start at the file's folder."""
+    inline = data.get("pipeline") if isinstance(data.get("pipeline"), Mapping) else None
+    rest = {key: value for key, value in data.items() if key != "pipeline" or inline is None}
+    options = _values(rest, Job, origin)
+    if folder is not None:
+        options = {name: _from(folder, name, value) for name, value in options.items()}
+    return Job(**options, inline_pipeline=inline, origin=origin)
+
+
+def _from(folder: Path, name: str, value: Any) -> Any:
+    if name == "source" and (value.startswith("keras:") or value == "digits"):
+        return value
+    is_file = name in ("source", "labels") or (name == "pipeline" and value.endswith(".toml"))
+    return str(folder / value) if is_file else value
+
+
+def _record(data: Any, kind: type[Any], where: str) -> Any:
+    """A dataclass from a table of its fields, with unknown and missing keys refused."""
+    if not isinstance(data, Mapping):
+        _refuse(f"{where}: expected a table, got {data!r}", found=data)
+    _check_keys(data, [key_of(f.name) for f in fields(kind)], where)
+    values = _values(data, kind, where)
+    try:
+        return kind(**values)
+    except TypeError as error:  # a field without a default
+        _refuse(f"{where}: a key is missing: {error}", found=sorted(data))
+    except ConfigError as error:
+        _refuse(f"{where}: {error}", **error.facts)
+
+
+def _values(data: Mapping[str, Any], kind: type[Any], where: str) -> dict[str, Any]:
+    """Values by field name, converted to the fields' types."""
+    hints = get_type_hints(kind)
+    values = {}
+    for key, value in data.items():
+        name = key.replace("-", "_")
+        try:
+            values[name] = msgspec.convert(value, hints[name])
+        except msgspec.ValidationError as error:
+            message = str(error).replace("`", "")
+            _refuse(f"{where}: {key}: {message[:1].lower()}{message[1:]}, found {value!r}",
+                    found=value)  # fmt: skip
+    return values
+
+
+def _check_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    names = list(known)
+    for key in data:
+        if key not in names:
+            close = difflib.get_close_matches(key_of(key), names, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+            _refuse(f"{where}: unknown key {key!r}; {hint}", expected=names, found=key)
+
+
+def _refuse(message: str, **facts: Any) -> NoReturn:
+    raise ConfigError(message, facts) from None
