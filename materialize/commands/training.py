@@ -13,13 +13,15 @@ from materialize.loader.opening import LoaderOptions
 from materialize.training.job import OPTION_NAMES, read_training_options, training_job
 from materialize.training.selection import Selection
 from materialize.training.settings import TrainingSettings
+from materialize.training.transfer import Transfer
 
 if TYPE_CHECKING:
+    from materialize.training.ensemble import EnsembleReport
     from materialize.training.trainer import TrainingReport
 
 _DEFAULTS = {
     field.name: field.default
-    for kind in (TrainingSettings, Selection, LoaderOptions)
+    for kind in (TrainingSettings, Selection, Transfer, LoaderOptions)
     for field in fields(kind)
 }
 
@@ -41,12 +43,19 @@ _SECTIONS: Mapping[str, Mapping[str, tuple[str, Mapping[str, Any]]]] = {
         "seed": ("Initial weights, dropout and order.", _WHOLE),
         "deterministic": ("Only operations that give the same bits twice.", _FLAG),
     },
+    "Transfer": {
+        "base": ("A pretrained base: NAME, NAME=FILE, or a file of SqueezeNet's.", _TEXT),
+        "train_from": ("The layer from which the base is trained.", _TEXT),
+        "head_epochs": ("Of the head alone, before.", _WHOLE),
+        "head_learning_rate": ("Of the head alone.", _NUMBER),
+        "dropout": ("Before the head.", _NUMBER),
+    },
     "Images": {
         "copies": ("The first N copies of each image; all unless given.", _WHOLE),
         "originals": ("Train on the untouched images.", _FLAG),
         "per_epoch": ("one: epoch e shows copy e mod K; all: every copy.", _TEXT),
         "fold": ("Hold out this fold of the training part, from 0.", _WHOLE),
-        "folds": ("How many folds there are.", _WHOLE),
+        "folds": ("How many folds there are; without --fold, a model for each.", _WHOLE),
         "pinned": ("Digest of the manifest to read.", _TEXT),
     },
     "Steps": {
@@ -142,6 +151,7 @@ def train(as_json: bool, job_file: str | None, **given: Any) -> None:
     """
     from materialize.commands.frameworks import start_keras
     from materialize.console import progress_shown
+    from materialize.training.ensemble import train_folds
     from materialize.training.record import FLAGS
     from materialize.training.trainer import train_dataset
 
@@ -151,11 +161,43 @@ def train(as_json: bool, job_file: str | None, **given: Any) -> None:
     start_keras()
     flags = {name: os.environ[name] for name in FLAGS if name in os.environ}
     with progress_shown() as progress:
+        if job.all_folds is not None:
+            folds = train_folds(
+                job.dataset, job.output, job.settings, folds=job.all_folds,
+                selection=job.selection, options=job.options, transfer=job.transfer, flags=flags,
+                progress=progress,
+            )  # fmt: skip
+            _print_folds(folds, as_json)
+            return
         report = train_dataset(
             job.dataset, job.output, job.settings, selection=job.selection, options=job.options,
-            flags=flags, progress=progress,
+            transfer=job.transfer, flags=flags, progress=progress,
         )  # fmt: skip
     _print(report, as_json)
+
+
+def _print_folds(report: "EnsembleReport", as_json: bool) -> None:
+    """A row for each fold, and one for all of them together."""
+    from materialize.commands.output import print_json, table
+
+    if as_json:
+        print_json(report.to_json())
+        return
+    rows = []
+    for fold in report.folds:
+        test = "" if fold.test is None else f"test {fold.test.accuracy:.2%}, "
+        weights = fold.result.weights_digest[:16]
+        remark = f"{test}{len(fold.result.epochs)} epochs, weights {weights}"
+        rows.append((f"fold {fold.fold}", f"{fold.held_out.accuracy:.2%}", remark))
+    count = len(report.held_out.predictions)
+    remark = f"{count:,} images, each by the model that was not trained on it"
+    rows.append(("together", f"{report.held_out.accuracy:.2%}", remark))
+    table("Accuracy on what was held out", rows)
+    if report.test is not None:
+        hits, count = int(report.test.confusion.trace()), len(report.test.predictions)
+        remark = f"{hits:,} of {count:,} images, loss {report.test.loss:.4f}"
+        table("Mean of all models", [("test", f"{report.test.accuracy:.2%}", remark)])
+    click.echo(f"\nLook at {report.directory}")
 
 
 def _print(report: "TrainingReport", as_json: bool) -> None:

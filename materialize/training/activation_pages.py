@@ -16,14 +16,11 @@ from materialize.loader.stream import StreamingLoader
 from materialize.recipe import whole_number
 from materialize.training.activation_gallery import draw_activations
 from materialize.training.activation_map import activation_maps
-from materialize.training.directory import RECORD_FILE
+from materialize.training.directory import MODEL_FILE, RECORD_FILE
 from materialize.training.standard_layer import layer_classes
 
 if TYPE_CHECKING:
     import keras
-
-MODEL_FILE = "model.keras"
-"""What a run leaves: the model with its weights, as Keras stores it."""
 
 
 def draw_run(

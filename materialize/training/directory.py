@@ -6,6 +6,7 @@
 | ``history.csv`` ``history.json`` | one row an epoch | after each epoch |
 | ``checkpoint`` | every variable and how far the training is; what a resumed training reads | after each epoch, and as ``checkpoint_steps`` and ``checkpoint_s`` say |
 | ``best.weights.h5`` | the best weights so far, with ``keep = "best"``; never read again | after each epoch that is the best |
+| ``model.keras`` | the whole model with these weights; what `materialize activations` and Keras' ``load_model`` read | at the end |
 | ``model.weights.h5`` | the weights the model ended with; ``model.load_weights`` reads them | at the end |
 | ``statistics-….h5`` | of the training part, where ``standardize`` needs them | before the first step |
 | ``curves.png`` | loss and accuracy by epoch, and where the time went | at the end |
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 RECORD_FILE = "run.json"
 BEST_FILE = "best.weights.h5"
 WEIGHTS_FILE = "model.weights.h5"
+MODEL_FILE = "model.keras"
 CURVES_FILE = "curves.png"
 
 
@@ -48,7 +50,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_weights(path: Path, model: "keras.Model") -> None:
-    """Stores a model's weights as Keras' ``.weights.h5``.
+    """Stores a model's weights as Keras' ``.weights.h5``, or the whole model as ``.keras``.
 
     Keras writes to paths alone, and a kill would leave half a file there; so it writes into a
     temporary folder of the system, and the bytes are taken from that.
@@ -61,11 +63,14 @@ def write_weights(path: Path, model: "keras.Model") -> None:
         StorageError: the file system refused.
     """
     with tempfile.TemporaryDirectory(prefix="materialize-weights-") as folder:
-        temporary = Path(folder) / "model.weights.h5"
+        temporary = Path(folder) / path.name
         with warnings.catch_warnings():
             # Keras hands TensorFlow's variables to NumPy in a way that NumPy 2 warns of.
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            model.save_weights(temporary)
+            if path.suffix == ".keras":
+                model.save(temporary, include_optimizer=False)
+            else:
+                model.save_weights(temporary)
         write_file(path, temporary.read_bytes())
 
 

@@ -24,6 +24,7 @@ from materialize.training.result import TrainingResult
 from materialize.training.selection import EVERYTHING, Selection
 from materialize.training.settings import TrainingSettings
 from materialize.training.trainer import train_dataset
+from materialize.training.transfer import Transfer
 
 if TYPE_CHECKING:
     import keras
@@ -75,6 +76,7 @@ def train_folds(  # noqa: PLR0913  # one keyword for each thing that people choo
     selection: Selection = EVERYTHING,
     options: LoaderOptions = LoaderOptions(),
     make: Callable[[], "keras.Model"] | None = None,
+    transfer: Transfer | None = None,
     flags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> EnsembleReport:
@@ -88,6 +90,7 @@ def train_folds(  # noqa: PLR0913  # one keyword for each thing that people choo
         selection: on which copies; its folds are this function's to choose.
         options: of the training parts' loaders.
         make: gives a fresh model, equal at each call; that of the settings unless given.
+        transfer: a pretrained base under a new head, for each fold; see `train_dataset`.
         flags: variables of the environment to record; see `record.FLAGS`.
         progress: called with ``fold 1/5`` …, the images trained on and their total.
 
@@ -112,7 +115,7 @@ def train_folds(  # noqa: PLR0913  # one keyword for each thing that people choo
         trained = train_dataset(
             dataset, directory / f"fold-{fold}", settings, options=options, flags=flags,
             selection=dataclasses.replace(selection, fold=fold, folds=folds),
-            model=None if make is None else make(),
+            model=None if make is None else make(), transfer=transfer,
             progress=_named(progress, f"fold {fold + 1}/{folds}"),
         )  # fmt: skip
         said = trained.evaluations

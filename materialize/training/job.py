@@ -24,8 +24,10 @@ import msgspec
 from materialize.config import key_of
 from materialize.errors import ConfigError
 from materialize.loader.opening import LoaderOptions
+from materialize.recipe import whole_number
 from materialize.training.selection import Selection
 from materialize.training.settings import TrainingSettings
+from materialize.training.transfer import Transfer
 
 _PLACES = ("dataset", "output")
 _PACE = (
@@ -37,6 +39,7 @@ OPTION_NAMES = (
     *_PLACES,
     *(field.name for field in fields(TrainingSettings)),
     *(field.name for field in fields(Selection)),
+    *(field.name for field in fields(Transfer)),
     *_PACE,
 )
 """Every option, by its field's name."""
@@ -53,6 +56,10 @@ class TrainingJob:
     settings: TrainingSettings
     selection: Selection
     options: LoaderOptions
+    transfer: Transfer | None = None
+    """A pretrained base instead of the settings' model."""
+    all_folds: int | None = None
+    """Train a model for each of so many folds."""
 
 
 def read_training_options(path: str | Path) -> dict[str, Any]:
@@ -103,12 +110,24 @@ def training_job(options: Mapping[str, Any], *, origin: str = "the options") -> 
                 "a job file given with --job",
                 {"name": name, "found": None},
             )
+    # folds without a fold means all of them, which is no selection.
+    all_folds = given.pop("folds", None) if "fold" not in given else None
+    transfer = _made(Transfer, given, origin) if "base" in given else None
+    for field in fields(Transfer):
+        if field.name in given and transfer is None:
+            raise ConfigError(
+                f"{key_of(field.name)}: expected base with it, found none in {origin}; add --base "
+                "NAME or --base FILE",
+                {"name": "base", "found": None},
+            )
     return TrainingJob(
         str(given["dataset"]),
         str(given["output"]),
         _made(TrainingSettings, given, origin),
         _made(Selection, given, origin),
         _made(LoaderOptions, {k: v for k, v in given.items() if k in _PACE}, origin),
+        transfer,
+        None if all_folds is None else whole_number("folds", all_folds, 2, 127),
     )
 
 

@@ -56,7 +56,7 @@ def make_model(
     builder = _builder(name)
     _check(name, image_shape, num_classes)
     seed_generators(seed)
-    with _dtype_policy("mixed_float16" if mixed_precision else "float32"):
+    with dtype_policy("mixed_float16" if mixed_precision else "float32"):
         inputs = keras.Input(image_shape, dtype=image_dtype, name="images")
         if first_layers is None:
             first_layers = [keras.layers.Rescaling(1 / 255 if image_dtype == "uint8" else 1.0)]
@@ -105,10 +105,12 @@ def _vgg16(levels: Any, image_shape: Shape, _seed: int) -> Any:
     """T2: VGG16 from scratch up to its last pooling, then the mean over the image."""
     import keras
 
+    # On the levels themselves: one model, whose feature maps can be seen, not one inside another.
     base = keras.applications.VGG16(
-        weights=None, include_top=False, pooling="avg", input_shape=image_shape
-    )
-    return base(levels)
+        weights=None, include_top=False, pooling="avg", input_tensor=levels,
+        input_shape=image_shape,
+    )  # fmt: skip
+    return base.output
 
 
 def _mnist(levels: Any, _shape: Shape, _seed: int) -> Any:
@@ -238,7 +240,7 @@ def _check(name: str, image_shape: Shape, num_classes: int) -> None:
 
 
 @contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
     """Sets Keras' global policy for the layers made in the block."""
     import keras
 

@@ -40,6 +40,7 @@ def inputs_of(
     return {
         "backend": backend_name(),
         "initial_weights": weights_digest(model),
+        "trainable": [i for i, weight in enumerate(model.weights) if weight.trainable],
         "settings": settings.identity(),
         "training": training.identity(),
         "validation": None if validation is None else validation.identity(),

@@ -18,6 +18,7 @@ from materialize.loader.stream import StreamingLoader
 from materialize.training.curves import draw_curves
 from materialize.training.directory import (
     CURVES_FILE,
+    MODEL_FILE,
     WEIGHTS_FILE,
     write_evaluation,
     write_history,
@@ -32,6 +33,7 @@ from materialize.training.record import RunRecord, describe_model
 from materialize.training.result import EpochFigures, TrainingResult
 from materialize.training.selection import EVERYTHING, Selection
 from materialize.training.settings import TrainingSettings
+from materialize.training.transfer import Transfer, fit_head, freeze_below, make_transfer_model
 
 if TYPE_CHECKING:
     import keras
@@ -67,6 +69,7 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
     selection: Selection = EVERYTHING,
     options: LoaderOptions = LoaderOptions(),
     model: "keras.Model | None" = None,
+    transfer: Transfer | None = None,
     flags: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> TrainingReport:
@@ -81,6 +84,8 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
         options: of the training part's loader.
         model: any model from the dataset's images to probabilities, which standardises them itself
             and is made the same way each time; that of the settings unless given.
+        transfer: a pretrained base under a new head instead of the settings' model: its head is
+            trained first, into ``head``, and then everything from its layer on.
         flags: variables of the environment to record; see `record.FLAGS`.
         progress: called as images are trained on.
 
@@ -106,10 +111,18 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
         validation = held_out.get("val")
         check_labels(training)
         if model is None:
-            model = parts.model(training)
+            model = parts.model(training, transfer)
+        if transfer is not None:
+            if transfer.head_epochs:
+                fit_head(
+                    model, training, settings, transfer, validation=validation,
+                    directory=directory, progress=progress,
+                )  # fmt: skip
+            freeze_below(model, transfer.train_from)
         facts = {
             "dataset": str(dataset),
             "model": describe_model(model),
+            "transfer": None if transfer is None else dataclasses.asdict(transfer),
             "inputs": inputs_of(model, training, validation, settings)
             | {"test": held_out["test"].identity() if "test" in held_out else None},
         }
@@ -181,9 +194,16 @@ class _Parts:
             samples=samples, pinned=standing.manifest.digest(), options=options, **chosen,
         )  # fmt: skip
 
-    def model(self, training: Loader) -> "keras.Model":
-        """The settings' model for these images."""
-        settings = self.settings
+    def model(self, training: Loader, transfer: Transfer | None) -> "keras.Model":
+        """The settings' model for these images, or a base under a new head."""
+        settings, value_range = self.settings, self.opened.standing.manifest.value_range
+        if transfer is not None:
+            return make_transfer_model(
+                transfer, training.image_shape, len(training.samples.class_names),
+                seed=settings.seed, image_dtype=training.image_dtype.name,
+                white=None if value_range is None else value_range[1],
+                mixed_precision=settings.mixed_precision,
+            )  # fmt: skip
         layers = first_layers(settings.standardize, training, self.opened)
         return make_model(
             settings.model, training.image_shape, len(training.samples.class_names),
@@ -200,6 +220,7 @@ def _store(
 ) -> None:
     make_directory(directory)
     write_weights(directory / WEIGHTS_FILE, model)
+    write_weights(directory / MODEL_FILE, model)
     title = (
         f"{model.name}: {result.images_per_s:,.0f} images/s, {result.stall_fraction:.1%} waiting"
     )

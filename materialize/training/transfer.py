@@ -5,10 +5,8 @@ learnt; phase two trains everything from a named layer on, with the settings' ow
 rate. Both go through `fit`, so a kill costs as little here as anywhere.
 """
 
-import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +16,7 @@ from materialize.loader.loader import Loader
 from materialize.training.backend import seed_generators
 from materialize.training.bases import base_from_text, make_base
 from materialize.training.fitting import Progress, fit
+from materialize.training.models import dtype_policy
 from materialize.training.result import TrainingResult
 from materialize.training.settings import TrainingSettings
 
@@ -113,7 +112,7 @@ def make_transfer_model(
     import keras
 
     seed_generators(seed)
-    with _dtype_policy("mixed_float16" if mixed_precision else "float32"):
+    with dtype_policy("mixed_float16" if mixed_precision else "float32"):
         base = make_base(
             base_from_text(transfer.base), image_shape, image_dtype=image_dtype, white=white
         )
@@ -230,16 +229,3 @@ def fit_head(
         model, training, transfer.head_settings(settings), validation=validation,
         progress=progress, directory=None if directory is None else directory / "head",
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    """Sets Keras' global policy for the layers made in the block."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

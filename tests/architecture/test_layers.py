@@ -87,10 +87,11 @@ MATERIALIZE = (
     "training.settings training.squeezenet training.standard_layer intervals",
     "training.activation_map training.bases training.checkpoint training.compilation",
     "training.models",
-    "training.curves training.evaluation training.first_layers training.history training.job",
+    "training.curves training.evaluation training.first_layers training.history",
     "training.activation_gallery training.directory training.preparation",
     "training.activation_pages training.fitting training.record",
-    "training.trainer training.transfer",
+    "training.transfer",
+    "training.job training.trainer",
     "training.ensemble training.sweep",
     "training.sweep_chart",
     # the contrast and its report

@@ -48,7 +48,7 @@ def test_the_directory_holds_everything_its_table_names(run):
     """And nothing else."""
     assert {path.name for path in run.directory.iterdir()} == {
         "run.json", "history.csv", "history.json", "checkpoint", "best.weights.h5",
-        "model.weights.h5", "curves.png", "confusion-val.json", "confusion-val.csv",
+        "model.keras", "model.weights.h5", "curves.png", "confusion-val.json", "confusion-val.csv",
         "predictions-val.csv", "confusion-test.json", "confusion-test.csv", "predictions-test.csv",
     }  # fmt: skip
 
