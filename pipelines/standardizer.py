@@ -54,7 +54,7 @@ def channel_constants(
         divisor = statistics.std + EPSILON
     gain = scale / divisor
     if standardization.samplewise_center:  # what is left of the featurewise centre comes last
-        return ChannelConstants(centre=np.zeros(channels), gain=gain, bias=-mean / divisor)
+        return ChannelConstants(centre=np.zeros(channels), gain=gain, bias=0.0 - mean / divisor)
     if standardization.featurewise_center:
         centre = (mean - offset) / scale
         return ChannelConstants(centre=centre, gain=gain, bias=np.zeros(channels))

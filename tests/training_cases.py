@@ -24,6 +24,9 @@ class ArrayFeed:
     def begin_epoch(self, copies):
         pass
 
+    def end_epoch(self):
+        pass
+
     def fetch(self, rows, copies, out):
         dark = np.maximum(copies, 0).reshape(-1, 1, 1, 1).astype(self.image_dtype)
         out[:] = np.where(self.images[rows] > dark, self.images[rows] - dark, 0)

@@ -1,7 +1,9 @@
 """What all arms stand on: one dataset with the untouched images and the largest K of copies.
 
-It is built once in the work directory and named by the options that decide its bytes; a contrast
-that asks for more copies later extends it, and no byte that was there changes.
+It is built once in the work directory and named by what decides its bytes: the images as a scan
+finds them now, the pipeline's fingerprint and the recipe. So a source or a pipeline file that was
+edited is another dataset; a contrast that asks for more copies later extends the one it has, and no
+byte that was there changes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from materialize.assembly import options_of, pipeline_of, recipe_of, source_of
-from materialize.builder import build_dataset
+from materialize.builder import build_dataset, scanned
 from materialize.canonical import digest
-from materialize.config import Job, required
+from materialize.config import required
 from materialize.contrast.excerpt import excerpt_of
 from materialize.contrast.jobs import ContrastJob
 from materialize.contrast.preparations import AcceptedClasses, Prepared, prepare
@@ -23,16 +25,15 @@ from materialize.extension import extend_dataset
 from materialize.loader.opening import OpenDataset
 from materialize.loader.samples import Samples
 from materialize.manifest import load_latest
+from materialize.planning import population_identity
 from materialize.population import Population
 from materialize.progress import Progress
 from materialize.receipts import Receipt
+from materialize.recipe import Recipe
 from materialize.shards.layout import ShardEntry
 from materialize.sources import Source
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, fingerprint
-
-_NO_BYTES = {"workers", "backend", "trust_source", "max_bad", "allow_label_conflicts"}
-"""Options that decide no byte of a dataset."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +42,8 @@ class Foundation:
 
     source: Source
     pipeline: Pipeline
+    population: Population
+    """The images as the source has them now; row by row those of the dataset's only generation."""
     opened: OpenDataset
     accepted: Mapping[str, AcceptedClasses]
     """By locator: what else counts as right for a test image."""
@@ -49,11 +52,6 @@ class Foundation:
     def directory(self) -> Path:
         """The dataset."""
         return self.opened.standing.directory
-
-    @property
-    def population(self) -> Population:
-        """The dataset's only generation."""
-        return self.opened.standing.populations[0]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -140,21 +138,21 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
     images = replace(
         job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True
     )
-    pipeline, options = pipeline_of(images), options_of(images)
-    directory = work / f"dataset-{_name(job, images)}"
+    pipeline, options, recipe = pipeline_of(images), options_of(images), recipe_of(images)
+    population = scanned(source, options, (), progress)
+    directory = work / f"dataset-{_name(population, pipeline, recipe)}"
     try:
         standing = load_latest(directory).copies
     except ManifestMissingError:
-        build_dataset(
-            source, directory, pipeline, recipe_of(images), options=options, progress=progress
-        )
+        build_dataset(source, directory, pipeline, recipe, options=options, progress=progress)
     else:
         if standing < job.num_stored_copies:
             extend_dataset(
                 directory, copies=job.num_stored_copies, source=source, options=options,
                 progress=progress,
             )  # fmt: skip
-    foundation = Foundation(source, pipeline, OpenDataset.open(directory), prepared.accepted)
+    opened = OpenDataset.open(directory)
+    foundation = Foundation(source, pipeline, population, opened, prepared.accepted)
     _check_parts(foundation.counts)
     return foundation
 
@@ -165,10 +163,11 @@ def _prepared(job: ContrastJob, work: Path) -> Prepared:
     return prepare(job.prepare, Path(required(job.images, "source")), work)
 
 
-def _name(job: ContrastJob, images: Job) -> str:
+def _name(population: Population, pipeline: Pipeline, recipe: Recipe) -> str:
     """Of the dataset: what decides its bytes, but for the number of copies."""
-    facts = {k: v for k, v in asdict(images).items() if k not in {*_NO_BYTES, "copies", "origin"}}
-    return digest({"images": facts, "excerpt": asdict(job.excerpt), "prepare": job.prepare})[:12]
+    facts = {name: value for name, value in asdict(recipe).items() if name != "copies"}
+    images, steps = population_identity(population), fingerprint(pipeline)
+    return digest({"images": images, "pipeline": steps, "recipe": facts})[:12]
 
 
 def _check_parts(counts: Mapping[str, int]) -> None:

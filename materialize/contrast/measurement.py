@@ -1,6 +1,6 @@
 """One run of a contrast: an arm with a seed, from initial weights to test figures."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from materialize.contrast.results import RunResult
 from materialize.contrast.scoring import extra_scores, overall
 from materialize.loader.loader import Loader
 from materialize.loader.samples import Samples
+from materialize.planning import population_identity
 from materialize.progress import Progress
 from materialize.training.backend import describe_backend
 from materialize.training.evaluation import Evaluation, evaluate
@@ -56,7 +57,7 @@ class Bench:
         job, foundation = self.job, self.foundation
         train, validation = self.parts(fold)
         facts = {
-            "version": 1,
+            "version": 2,
             "arm": arm.identity(foundation),
             "augmentation_seed": job.augmentation_seed,
             "settings": replace(job.training, seed=seed).identity(),
@@ -64,7 +65,12 @@ class Bench:
             "train": train.digest,
             "validation": None if validation is None else validation.digest,
             "test": foundation.opened.samples("test").digest,
-            "sources": foundation.population.digest(),
+            # Contents, labels, classes, sizes and colour of all parts, whatever their ids are.
+            "images": population_identity(foundation.population),
+            "image_shape": list(foundation.image_shape),
+            "resize": repr(foundation.pipeline.resize),
+            "value_range": foundation.opened.standing.manifest.value_range,
+            "accepted": {place: asdict(kind) for place, kind in foundation.accepted.items()},
             "software": describe_backend(),
         }
         return RunFiles.of(self.work, facts)
@@ -107,14 +113,13 @@ def finished_run(
             model, loader, settings, validation=held_out, directory=scratch,
             progress=progress,
         )  # fmt: skip
-        spent = loader.spent()
     test = evaluation_loader(bench.foundation, bench.foundation.opened.samples("test"), size)
     evaluation = evaluate(model, test)
     for kind in kept:
         is_weights = kind == "weights"
         answers = evaluation.predictions.probabilities
         files.write_arrays(kind, model.get_weights() if is_weights else [answers])
-    run = _run_result(bench, arm, settings.seed, fold, result, evaluation, spent)
+    run = _run_result(bench, arm, settings.seed, fold, result, evaluation)
     files.write(run)
     return run
 
@@ -150,7 +155,6 @@ def _run_result(  # everything a run left behind
     fold: int | None,
     result: TrainingResult,
     evaluation: Evaluation,
-    spent: dict[str, float],
 ) -> RunResult:
     # The epoch whose weights the model ended with.
     last = result.epochs[result.best_epoch if bench.job.training.keep == "best" else -1]
@@ -166,7 +170,7 @@ def _run_result(  # everything a run left behind
         train_accuracy=last.accuracy, val_accuracy=last.val_accuracy,
         initial_weights=result.initial_weights_digest, weights=result.weights_digest,
         num_steps=result.num_steps, wall_s=result.seconds, cpu_s=result.cpu_s,
-        augment_s=spent["augment"], read_s=spent["read"], wait_s=result.wait_s,
+        augment_s=result.augment_s, read_s=result.read_s, wait_s=result.wait_s,
         compute_s=result.compute_s, compile_s=result.compile_s,
         images_per_s=result.images_per_s, stall_fraction=result.stall_fraction,
         stopped_early=result.stopped_early,

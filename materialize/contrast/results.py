@@ -130,7 +130,7 @@ class ArmSummary:
     stored_bytes: int
     """What this arm needs on disk beside the source, for its training images."""
     build_s: float = 0.0
-    """CPU seconds spent once to write them, by the receipts; shared by all seeds and epochs."""
+    """Seconds that workers took once to write them, by the receipts; for all seeds and epochs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,8 @@ class AugmentingLoader(Loader):
         )  # fmt: skip
         made_of = {
             "feed": "source",
+            "contents": images.contents_digest(),
+            "value_range": recipe.value_range,
             "pipeline": fingerprint(steps),
             "augmentation_seed": recipe.seed,
             "split": samples.split,

@@ -29,6 +29,9 @@ class Feed(Protocol):
     def begin_epoch(self, copies: tuple[int, ...]) -> None:
         """Called before the first batch of an epoch is fetched, with the copies it shows."""
 
+    def end_epoch(self) -> None:
+        """Called when nobody asks for batches of the epoch any more."""
+
     def fetch(self, rows: NDArray[np.int64], copies: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes m images.
 

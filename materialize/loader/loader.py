@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
 from materialize.loader.batches import Batch
 from materialize.loader.buffers import BufferPool
@@ -110,6 +111,7 @@ class Loader:
         shape = (self._batches_per_slab * self.batch_size, *self.image_shape)
         self._pool = BufferPool(shape, self.image_dtype, keep=pace.prefetch + pace.threads + 2)
         self._epoch = self._place = 0
+        self._entered = -1
 
     def __enter__(self) -> Self:
         return self
@@ -163,14 +165,31 @@ class Loader:
         order = self._epoch_order(number)
         place += first_batch * self.batch_size * self._pace.world_size
         pieces = self._pieces(len(order), min(place, len(order)))
+        self._entered = number
         self._feed.begin_epoch(order.copies)
         size = self._batches_per_slab
         groups = iter(lambda: tuple(islice(pieces, size)), ())
         calls = (partial(self._slab, number, order, group) for group in groups)
         slabs = ahead(calls, threads=self._pace.threads, ahead=self._pace.prefetch)
-        with closing(slabs):  # type: ignore[type-var]
-            for slab in slabs:
-                yield from slab
+        try:
+            with closing(slabs):  # type: ignore[type-var]
+                for slab in slabs:
+                    yield from slab
+        finally:
+            self._feed.end_epoch()
+
+    def enter_epoch(self, number: int) -> None:
+        """Tells the feed that an epoch begins, for who asks for single batches or images.
+
+        With ``verify="always"`` each epoch checks what it reads anew. `epoch` and `batch` do this
+        by themselves.
+
+        Args:
+            number: of the epoch; entering the one that was entered last does nothing.
+        """
+        if number != self._entered:
+            self._entered = number
+            self._feed.begin_epoch(self._epoch_order(number).copies)
 
     def batch(self, epoch: int, index: int) -> Batch:
         """One batch by itself, fetched in this thread.
@@ -186,6 +205,7 @@ class Loader:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index}: expected a number in [0, {len(self)})")
         order = self._epoch_order(whole_number("epoch", epoch, 0, 2**32 - 1))
+        self.enter_epoch(epoch)
         pieces = self._pieces(len(order), index * self.batch_size * self._pace.world_size)
         return self._slab(epoch, order, (next(pieces),))[0]
 
@@ -203,6 +223,8 @@ class Loader:
             IndexError: there is no such row, or this loader has no such copy.
             ShardError: pixels cannot be read; see the feed.
         """
+        if len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self.samples):
+            raise IndexError(f"rows: expected numbers in [0, {len(self.samples)})")
         images = np.empty((len(rows), *self.image_shape), self.image_dtype)
         self._fetch(rows, copies, images)
         return images
@@ -250,6 +272,8 @@ class Loader:
         return {
             "batch_size": self.batch_size, **self._fixed(), **ranks, **remainder,
             "source": self._source,
+            "labels": sha256_hex(np.ascontiguousarray(self.samples.labels, "<i4").data),
+            "class_names": list(self.class_names),
             "standardizer": None if self._standardizer is None else self._standardizer.identity(),
         }  # fmt: skip
 

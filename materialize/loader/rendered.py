@@ -9,11 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.canonical import sha256_hex
+from materialize.errors import ConfigError
 from materialize.job import PIXELS_AT_ONCE, decoded
 from materialize.loader.feeds import Feed, Spent
 from materialize.loader.order import ORIGINAL
 from materialize.loader.samples import Samples
 from materialize.planning import take_rows
+from materialize.population.identity import rows_of
 from materialize.population.table import Population
 from materialize.sources.base import Source
 from pipelines import Pipeline
@@ -32,6 +35,12 @@ class Prepared(Protocol):
     def image_dtype(self) -> np.dtype[Any]:
         """uint8 or float32."""
 
+    def begin_epoch(self) -> None:
+        """Called before the first images of an epoch are asked for."""
+
+    def end_epoch(self) -> None:
+        """Called when nobody asks for images of the epoch any more."""
+
     def prepared(self, rows: NDArray[np.int64]) -> Arena:
         """The images of some rows of the samples, decoded and resized."""
 
@@ -45,7 +54,7 @@ class PreparedFromSource:
     Args:
         source: that was scanned.
         population: what the scan gave.
-        samples: whose rows are asked for, all of this population.
+        samples: whose rows are asked for; found in the population by id.
         pipeline: its resize is applied.
         keep: whether decoded images are kept, in memory or, beyond 512 MiB, in a mapped temporary
             file: what a trainer does that holds its arrays in memory.
@@ -60,13 +69,29 @@ class PreparedFromSource:
         *,
         keep: bool,
     ) -> None:
-        """Decode nothing yet, unless all is kept."""
-        first = population.split_rows(samples.split).start
+        """Decode nothing yet, unless all is kept.
+
+        Raises:
+            ConfigError: a sample is not in the population.
+        """
         self._source, self._pipeline = source, pipeline
-        self._population = take_rows(population, samples.places + first)
+        rows = rows_of(samples.ids, population.ids)
+        if (rows < 0).any():
+            raise ConfigError(
+                f"samples: expected images of this source, found {int((rows < 0).sum())} of "
+                f"{len(rows)} that are not in it; take samples and source of one dataset",
+                {"expected": len(population), "found": int((rows < 0).sum())},
+            )
+        self._population = take_rows(population, rows)
         self.spent = Spent()
         self.image_dtype = np.dtype(population.dtype)
         self._kept = self._decoded(self._population) if keep else None
+
+    def begin_epoch(self) -> None:
+        """Nothing to prepare."""
+
+    def end_epoch(self) -> None:
+        """Nothing to stop."""
 
     def prepared(self, rows: NDArray[np.int64]) -> Arena:
         """The images of some rows of the samples, decoded and resized.
@@ -77,6 +102,10 @@ class PreparedFromSource:
         if self._kept is not None:
             return self._kept.take(rows)
         return self._decoded(take_rows(self._population, rows))
+
+    def contents_digest(self) -> str:
+        """SHA-256, in hex, of what the samples are made from, whatever their ids are."""
+        return sha256_hex(np.ascontiguousarray(self._population.digests).data)
 
     def close(self) -> None:
         """Let go of what is kept."""
@@ -99,6 +128,14 @@ class PreparedFromShards:
         self._originals = originals
         self.spent = originals.spent
         self.image_dtype = originals.image_dtype
+
+    def begin_epoch(self) -> None:
+        """As the shards do."""
+        self._originals.begin_epoch((ORIGINAL,))
+
+    def end_epoch(self) -> None:
+        """As the shards do."""
+        self._originals.end_epoch()
 
     def prepared(self, rows: NDArray[np.int64]) -> Arena:
         """The images of some rows of the samples."""
@@ -144,8 +181,16 @@ class RenderedFeed:
         self.image_shape, self.image_dtype = image_shape, images.image_dtype
         self.spent = images.spent
 
-    def begin_epoch(self, copies: tuple[int, ...]) -> None:
-        """Nothing to prepare."""
+    def begin_epoch(
+        self,
+        copies: tuple[int, ...],  # noqa: ARG002  # every copy is made of the same images
+    ) -> None:
+        """Passes the word to what the images come from."""
+        self._images.begin_epoch()
+
+    def end_epoch(self) -> None:
+        """Passes the word to what the images come from."""
+        self._images.end_epoch()
 
     def fetch(self, rows: NDArray[np.int64], copies: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes m images; see `Feed.fetch`."""

@@ -9,7 +9,7 @@ again in memory from the recipe while training goes on.
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,10 +104,11 @@ class StoredFeed:
         """Forgets what was checked if every epoch checks anew, and reads ahead what was."""
         if self._reading.verify == "always":
             with self._lock:
-                self._shards = {
-                    key: s for key, s in self._shards.items() if isinstance(s, RemadeShard)
-                }
                 self._is_ready[:] = False
+                dropped = self._shards
+                self._shards = {
+                    key: shard for key, shard in dropped.items() if isinstance(shard, RemadeShard)
+                }
                 for key in self._shards:
                     self._is_ready[key] = True
         elif self._fits_memory(len(copies)):
@@ -115,6 +116,10 @@ class StoredFeed:
             self._reader_ahead = threading.Thread(target=self._read_ahead, args=(columns,))
             self._reader_ahead.daemon = True
             self._reader_ahead.start()
+
+    def end_epoch(self) -> None:
+        """Stops reading ahead."""
+        self._reader_ahead = None
 
     def fetch(self, rows: NDArray[np.int64], copies: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes m images; see `Feed.fetch`.
@@ -125,13 +130,9 @@ class StoredFeed:
             ShardUntrustedError: a shard's structure is not that of its spec.
         """
         self._check_open()
-        # Addresses keep nothing alive: as long as these are held, no mapping that was looked up
-        # goes away, whatever other threads do.
-        held = self._shards
         with self.spent.on("read"):
             runs, columns, within = self._table.find(self._samples.places[rows], copies)
-            self._prepare(runs, columns, within)
-            addresses = self._addresses[runs, columns]
+            addresses, held = self._prepared(runs, columns, within)
             sources = np.where(addresses, addresses + within * self._table.row_bytes, 0)
             gather(sources, self._table.row_bytes, out.ctypes.data)
             if not addresses.all():
@@ -141,8 +142,9 @@ class StoredFeed:
     def close(self) -> None:
         """Notes what was found whole and lets go of the files."""
         self._is_closed = True
-        if self._reader_ahead is not None:
-            self._reader_ahead.join()  # it is at its last shard
+        reader_ahead = self._reader_ahead
+        if reader_ahead is not None:
+            reader_ahead.join()  # it is at its last shard
         with self._lock:
             found, self._found = self._found, {}
             shards, self._shards = self._shards, {}
@@ -156,6 +158,23 @@ class StoredFeed:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ValueError("this loader is closed; make another one")
+
+    def _prepared(
+        self, runs: NDArray[np.int64], columns: NDArray[np.int64], within: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Mapping[tuple[int, int], StoredShard]]:
+        """(m,) where the pixels of checked shards begin, and what keeps those addresses alive.
+
+        Addresses keep nothing alive by themselves: only as long as the shards are held does no
+        mapping that was looked up go away, whatever other threads do. Another epoch may have begun
+        meanwhile; then everything is looked up again.
+        """
+        while True:
+            held = self._shards
+            self._prepare(runs, columns, within)
+            with self._lock:
+                self._check_open()
+                if held is self._shards:
+                    return self._addresses[runs, columns], held
 
     def _prepare(
         self, runs: NDArray[np.int64], columns: NDArray[np.int64], within: NDArray[np.int64]
@@ -180,6 +199,8 @@ class StoredFeed:
             return
         entry = self._table.entries[run][column]
         with self._lock:
+            if self._shards.get((run, column)) is not shard:
+                return  # of an epoch that is over
             if isinstance(shard, MappedShard | EncodedShard) and shard.reader.is_verified:
                 self._found[entry.file] = (entry.file_sha256, shard.reader.stamp)
             self._is_ready[run, column] = True

@@ -55,6 +55,32 @@ def byte_order(rows: NDArray[np.uint8], *more_significant: NDArray[np.uint8]) ->
     return np.lexsort(keys).astype(np.int64)
 
 
+def rows_of(wanted: NDArray[np.uint8], ids: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where ids stand among others.
+
+    Args:
+        wanted: (m, 16).
+        ids: (n, 16) distinct, in any order.
+
+    Returns:
+        (m,) the row of each, -1 where it is not there.
+    """
+    if not len(ids):
+        return np.full(len(wanted), -1, np.int64)
+    order = byte_order(ids)
+    high, low = np.ascontiguousarray(ids[order]).view(">u8").astype(np.uint64).T
+    sought_high, sought_low = np.ascontiguousarray(wanted).view(">u8").astype(np.uint64).T
+    places = np.searchsorted(high, sought_high)
+    while True:  # as often as ids share their first half: hardly ever
+        here = np.minimum(places, len(ids) - 1)
+        passed = (places < len(ids)) & (high[here] == sought_high) & (low[here] < sought_low)
+        if not passed.any():
+            break
+        places[passed] += 1
+    found = (places < len(ids)) & (high[here] == sought_high) & (low[here] == sought_low)
+    return np.where(found, order[here], -1)
+
+
 def equal_rows(rows: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
     """The sets of two or more equal rows, each as ascending row numbers.
 

@@ -148,7 +148,7 @@ def time_table(result: ContrastResult) -> Table:
         Column("CPU, s", "CPU seconds of the whole process on all cores while it trained."),
         Column("Augment, s", "Of these, spent augmenting."),
         Column("Read, s", "Of these, spent reading and gathering."),
-        Column("Built once, CPU s", "Spent before training to write what the arm reads; shared by "
+        Column("Built once, s", "Spent before training to write what the arm reads; shared by "
                "all its seeds and epochs and not part of CPU."),
         Column("Images/s", "Training images for each second of wait and compute."),
     )  # fmt: skip

@@ -80,6 +80,8 @@ class Standing:
     history: list[EpochFigures] = field(default_factory=list)
     """Of the epochs that are done."""
     cpu_s: float = 0.0
+    read_s: float = 0.0
+    augment_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,11 +145,14 @@ class _Run:
     """The sizes of batches this process has trained on."""
     marked: tuple[float, float] = (0.0, 0.0)
     """Wall clock and processor time up to which `standing` has counted."""
+    spent: dict[str, float] = field(default_factory=dict)
+    """What the loader had spent by then."""
     saved_at: float = 0.0
 
     def resume(self) -> None:
         """Goes to where the directory's checkpoint was taken, or to the start."""
         self.marked = time.perf_counter(), time.process_time()
+        self.spent = self.training.spent()
         self.saved_at = self.marked[0]
         if self.directory is None:
             return
@@ -245,6 +248,8 @@ class _Run:
             compute_s=math.fsum(figures.compute_s for figures in history),
             compile_s=math.fsum(figures.compile_s for figures in history),
             cpu_s=self.standing.cpu_s,
+            read_s=self.standing.read_s,
+            augment_s=self.standing.augment_s,
         )
 
     def best_epoch(self) -> int:
@@ -273,6 +278,10 @@ class _Run:
         self.standing.sums.seconds += wall - self.marked[0]
         self.standing.cpu_s += cpu - self.marked[1]
         self.marked = wall, cpu
+        spent = self.training.spent()
+        self.standing.read_s += spent["read"] - self.spent["read"]
+        self.standing.augment_s += spent["augment"] - self.spent["augment"]
+        self.spent = spent
 
     def num_images(self) -> tuple[int, int]:
         """Images trained on, and those of the whole training."""

@@ -56,6 +56,10 @@ class TrainingResult:
     compile_s: float
     cpu_s: float
     """CPU seconds of the process, loader threads and validation included."""
+    read_s: float = 0.0
+    """CPU seconds of the training's loader: shards, or files and their decoding."""
+    augment_s: float = 0.0
+    """CPU seconds of the training's loader: drawing and rendering."""
 
     @property
     def images_per_s(self) -> float:

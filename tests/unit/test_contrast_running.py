@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from materialize.contrast import measurement
+from materialize.contrast.job_files import parse_contrast
 from materialize.contrast.results import ContrastResult
 from materialize.contrast.running import RESULT_FILE, run_contrast
 from tests.contrast_cases import SMALL, small_job
@@ -56,7 +58,8 @@ def test_more_seeds_train_only_what_is_missing(work, first):
 def test_a_lost_run_is_made_again_with_the_same_weights(work, first):
     """As after a kill: the run that had not finished, and no other."""
     before = _written(work)
-    lost = min(before)
+    ours = first.runs[0].weights
+    lost = next(p.name for p in (work / "runs").glob("*.json") if ours in p.read_text())
     (work / "runs" / lost).unlink()
     again = run_contrast(small_job(), work)
     assert [run.weights for run in again.runs] == [run.weights for run in first.runs]
@@ -152,3 +155,57 @@ def test_a_long_run_is_saved_while_it_lasts_and_leaves_nothing(tmp_path, first, 
     result = run_contrast(small_job(arms=("none",)), tmp_path)
     assert result.runs[0].weights == first.runs[0].weights
     assert list((tmp_path / "runs").glob("*.unfinished")) == []
+
+
+EDITED = """
+title = "edited"
+source = "{folder}/images.npz"
+pipeline = "{folder}/steps.toml"
+arms = ["none", "offline"]
+copies = [1]
+seeds = 1
+{more}
+
+[training]
+model = "mnist"
+epochs = 1
+batch-size = 16
+"""
+
+
+def _edited_job(folder, more=""):
+    return parse_contrast(EDITED.format(folder=folder, more=more), "edited.toml")
+
+
+def _write(folder, *, max_deg=10, seed=0, turned=0):
+    """Images, labels and a pipeline; some may change while their files keep their names."""
+    random = np.random.default_rng(seed)
+    train, test = (random.integers(0, 256, (n, 8, 8, 1), dtype=np.uint8) for n in (48, 24))
+    np.savez(
+        folder / "images.npz", x_train=train, x_test=test,
+        y_train=(np.arange(48) + turned) % 3, y_test=(np.arange(24) + turned) % 3,
+    )  # fmt: skip
+    step = f'[[step]]\ntransform = "rotation"\nmax_deg = {max_deg}\n'
+    (folder / "steps.toml").write_text(step)
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "arms"),
+    [
+        ({"max_deg": 90}, "", {"offline K=1"}),
+        ({"seed": 1}, "", {"none", "offline K=1"}),
+        ({"turned": 1}, "", {"none", "offline K=1"}),
+        ({}, 'resize = "6x6"', {"none", "offline K=1"}),
+    ],
+    ids=["pipeline file", "images", "labels", "resize"],
+)
+def test_what_was_edited_under_its_name_is_trained_anew(tmp_path, change, more, arms):
+    """Nothing made from what a file held before stands in for what it holds now."""
+    _write(tmp_path)
+    before = {r.name: r.weights for r in run_contrast(_edited_job(tmp_path), tmp_path / "w").runs}
+    _write(tmp_path, **change)
+    job = _edited_job(tmp_path, more)
+    after = {run.name: run.weights for run in run_contrast(job, tmp_path / "w").runs}
+    fresh = {run.name: run.weights for run in run_contrast(job, tmp_path / "fresh").runs}
+    assert after == fresh
+    assert {name for name in after if after[name] != before[name]} == arms

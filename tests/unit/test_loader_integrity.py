@@ -122,3 +122,26 @@ def test_a_broken_note_of_stamps_only_costs_time(tmp_path, content):
     build(tmp_path / "dataset")
     (tmp_path / "dataset" / STAMPS_FILE).write_bytes(content)
     assert len(list(loader(tmp_path / "dataset").epoch(0))) == 8
+
+
+def test_checking_anew_while_an_older_epoch_is_read_is_safe(tmp_path):
+    """Mappings of an epoch that is over go only when nobody reads them any more."""
+    build(tmp_path / "dataset")
+    expected = list(loader(tmp_path / "dataset").epoch(0))
+    options = LoaderOptions(threads=2, prefetch=4, verify="always")
+    batches = loader(tmp_path / "dataset", options=options)
+    for _ in range(20):
+        older = batches.epoch(0)
+        next(older)
+        assert equal(list(batches.epoch(0)), expected)
+        older.close()
+
+
+def test_single_batches_are_checked_anew_in_every_epoch(tmp_path):
+    """As whole epochs are."""
+    build(tmp_path / "dataset")
+    batches = with_options(tmp_path / "dataset", verify="always")
+    batches.batch(0, 0)
+    damage(tmp_path / "dataset")
+    with pytest.raises(ShardDamagedError):
+        list(map(batches.batch, [3] * len(batches), range(len(batches))))

@@ -6,11 +6,14 @@ import threading
 import numpy as np
 import pytest
 
+from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import ConfigError, ManifestMissingError
 from materialize.extension import extend_dataset
 from materialize.loader.augmenting import AugmentingLoader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.manifest import load_latest, shard_path
+from materialize.population import Division, ScanOptions
+from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.sources import open_source
 from tests.loader_cases import PLAIN, SEED, build, equal, loader, pictures, shown
@@ -316,3 +319,52 @@ def test_a_source_in_class_order_has_the_epochs_of_a_shuffled_one(dataset, tmp_p
     for epoch in range(2):
         shuffled = list(loader(tmp_path / "shuffled").epoch(epoch))
         assert equal(shuffled, list(loader(dataset).epoch(epoch)))
+
+
+def test_samples_of_a_divided_dataset_find_their_images_on_the_fly(tmp_path):
+    """A plain scan of the source puts them in other rows; they are known by their ids."""
+
+    scan = ScanOptions(division=Division.parse("0.6/0.2/0.2"))
+    recipe = Recipe(copies=2, seed=SEED, originals=True, shard_bytes=4320)
+    source = open_source(pictures())
+    build_dataset(
+        source, tmp_path / "cut", "cifar10", recipe, options=BuildOptions(scan=scan)
+    )  # fmt: skip
+    for samples in (
+        OpenDataset.open(tmp_path / "cut").samples(),
+        OpenDataset.open(tmp_path / "cut").fold(0, folds=3)[0],
+    ):
+        on_the_fly = AugmentingLoader(
+            source, "cifar10", batch_size=8, seed=3, augmentation_seed=SEED, samples=samples
+        )
+        stored = loader(tmp_path / "cut", samples=samples)
+        assert equal(list(on_the_fly.epoch(1)), list(stored.epoch(1)))
+
+
+def test_samples_that_are_not_in_the_source_are_refused(dataset):
+    """Their labels would stand beside other images."""
+    samples = OpenDataset.open(dataset).samples()
+    with pytest.raises(ConfigError, match="not in it"):
+        AugmentingLoader(open_source(pictures(seed=1)), "cifar10", batch_size=8, samples=samples)
+
+
+def test_labels_are_part_of_what_decides_the_batches(dataset, tmp_path):
+    """Equal images under other labels are another training."""
+    images, labels = pictures()
+    build(tmp_path / "other", (images, (labels + 1) % 3))
+    with loader(dataset) as one, loader(tmp_path / "other") as other:
+        assert one.samples.digest == other.samples.digest
+        assert one.identity()["labels"] != other.identity()["labels"]
+
+
+def test_rows_that_are_not_there_are_refused(dataset):
+    """A negative row would be another image."""
+    with loader(dataset) as batches, pytest.raises(IndexError, match=r"\[0, 60\)"):
+        batches.images(np.array([-1]), np.array([0]))
+
+
+def test_a_batch_by_itself_is_that_of_the_epoch(dataset):
+    """In any order."""
+    whole = list(loader(dataset).epoch(1))
+    with loader(dataset) as batches:
+        assert equal([batches.batch(1, index) for index in (5, 0)], [whole[5], whole[0]])

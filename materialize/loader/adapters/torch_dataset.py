@@ -232,5 +232,6 @@ class _Samples(_Reopened):
             raise IndexError(f"sample: expected a number in [0, {len(self)}), got {list(numbers)}")
         columns, rows = np.divmod(found, len(loader.samples))
         copies = np.array(loader.visits.of_epoch(self.epoch), np.int64)[columns]
+        loader.enter_epoch(self.epoch)
         made = self._tensors(loader.images(rows, copies), loader.samples.labels[rows])
         return list(zip(*made, strict=True)) if isinstance(made, tuple) else list(made)
