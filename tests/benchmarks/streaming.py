@@ -134,12 +134,9 @@ def memory_over_an_epoch(directory: Path, gigabytes: float) -> dict[str, float]:
         options=BuildOptions(crew=Crew(2)),
     )  # fmt: skip
     process = psutil.Process()
-    marks = []
     with StreamingLoader(directory, batch_size=BATCH, seed=1, per_epoch="all") as loader:
         tenth = len(loader) // 10
-        for batch in loader.epoch(0):
-            if batch.index % tenth == 0:
-                marks.append(_rss_anon(process.pid))
+        marks = [_rss_anon(process.pid) for batch in loader.epoch(0) if batch.index % tenth == 0]
     return {
         "gigabytes": round(count * side * side * 3 / 1e9, 2),
         "first_tenth_mib": round(marks[1] / _MIB, 1),
@@ -153,35 +150,53 @@ def _rss_anon(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
-def _measure_child(side: int, count: int, cores: int, rounds: int, peers: bool, work: Path) -> Any:
-    """Everything at one size on some cores, in this process."""
-    on_cores(cores)
+def systems(work: Path, side: int, count: int, cores: int) -> dict[str, Callable[[int], int]]:
+    """The floor and ours, in this process."""
     directory = work / f"ours-{side}"
-    systems: dict[str, Callable[[int], int]] = {"floor": floor(side, count, cores)}
-    systems["ours"] = ours(directory, 0 if cores == 1 else cores)
+    found = {"floor": floor(side, count, cores)}
+    found["ours"] = ours(directory, 0 if cores == 1 else cores)
     if cores == 1:
-        systems["ours, one thread ahead"] = ours(directory, 1)
-    mixing: dict[str, float] = {}
-    if peers:
-        from tests.benchmarks import streaming_peers
-
-        found = streaming_peers.systems(work, side, count, cores)
-        systems |= {name: peer.run for name, peer in found.items()}
-        mixing = {name: peer.mixing for name, peer in found.items()}
-    return {"rates": in_turns(systems, rounds=rounds), "mixing": mixing}
+        found["ours, one thread ahead"] = ours(directory, 1)
+    return found
 
 
-def _in_child(*arguments: Any) -> Any:
-    """`_measure_child` in a process of its own: affinity and threads are for ever."""
+def _measured(work: Path, side: int, count: int, cores: int, rounds: int) -> dict[str, Any]:
+    """Images per second at one size on some cores, in this process."""
+    on_cores(cores)
+    return in_turns(systems(work, side, count, cores), rounds=rounds)
+
+
+def _in_child(module: str, function: str, work: Path, *arguments: Any) -> Any:
+    """A function in a process of its own: affinity, threads and large libraries are for ever."""
     code = (
-        "import json, sys; from pathlib import Path; from tests.benchmarks import streaming as s; "
-        "a = json.loads(sys.argv[1]); "
-        "print(json.dumps(s._measure_child(*a[:5], Path(a[5]))))"
+        f"import json, sys; from pathlib import Path; from tests.benchmarks import {module}; "
+        f"result = {module}.{function}(Path(sys.argv[1]), *json.loads(sys.argv[2])); "
+        "print(); print(json.dumps(result))"
     )
-    command = [sys.executable, "-c", code, json.dumps([str(a) if isinstance(a, Path) else a
-                                                       for a in arguments])]  # fmt: skip
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-W", "ignore", "-c", code, str(work), json.dumps(arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TQDM_DISABLE": "1"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _beside_peers(work: Path, side: int, count: int, rounds: int) -> dict[str, Any]:
+    """Every peer beside the floor and ours, one peer after another: they would fill the disk."""
+    from tests.benchmarks import peers_turns, streaming_peers
+
+    figures: dict[str, Any] = {"prepared": {}, "1 cores": {}, "2 cores": {}}
+    np.save(work / "images.npy", images_of(side, count)[0])
+    for peer in streaming_peers.PEERS:
+        facts = _in_child("streaming_peers", "prepare", work, peer)
+        try:
+            for cores in (1, 2) if "unavailable" not in facts else ():
+                found = peers_turns.compare(work, side, count, cores, rounds, peer)
+                figures[f"{cores} cores"][peer] = found
+        except ChildProcessError as error:
+            facts["unavailable"] = f"reading: {error}"
+        print(f"{side} px, {peer}: {facts}", flush=True)
+        figures["prepared"][peer] = facts
+        streaming_peers.discard(work, peer)
+    return figures
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -191,17 +206,18 @@ def main(arguments: argparse.Namespace) -> None:
     try:
         for size, (side, count) in SIZES.items():
             directory = built(work / f"ours-{side}", side, count)
-            figures[size] = {"first_batch_s": first_batch_s(directory)}
             if arguments.peers:
-                from tests.benchmarks import streaming_peers
-
-                figures[size]["prepared"] = streaming_peers.prepare(
-                    work, side, *images_of(side, count)
-                )
-            for cores in (1, 2):
-                found = _in_child(side, count, cores, arguments.rounds, arguments.peers, work)
-                figures[size][f"{cores} cores"] = found
-                _print(size, cores, found)
+                figures[size] = _beside_peers(work, side, count, arguments.rounds)
+                for cores in (1, 2):
+                    _print_peers(size, cores, figures[size][f"{cores} cores"])
+            else:
+                figures[size] = {"first_batch_s": first_batch_s(directory)}
+                for cores in (1, 2):
+                    rates = _in_child(
+                        "streaming", "_measured", work, side, count, cores, arguments.rounds
+                    )
+                    figures[size][f"{cores} cores"] = {"rates": rates}
+                    _print(size, cores, rates)
         if not arguments.peers:
             figures["memory"] = memory_over_an_epoch(work / "large", 10.0)
             print("\nRssAnon over an epoch of 10 GB:", figures["memory"])
@@ -212,11 +228,28 @@ def main(arguments: argparse.Namespace) -> None:
     print(f"\nwritten to {path}")
 
 
-def _print(size: str, cores: int, found: dict[str, Any]) -> None:
-    base = found["rates"]["floor"]["images_per_s"]
+def _print(size: str, cores: int, rates: dict[str, Any]) -> None:
+    base = rates["floor"]["images_per_s"]
     rows = [
-        [name, f"{rate['images_per_s']:,.0f}", f"{rate['images_per_s'] / base:.2f}",
-         f"{found['mixing'].get(name, ''):}"]
-        for name, rate in sorted(found["rates"].items(), key=lambda pair: -pair[1]["images_per_s"])
-    ]  # fmt: skip
-    print_table(f"{size}, {cores} core(s)", ["system", "images/s", "of the floor", "mixing"], rows)
+        [name, f"{rate['images_per_s']:,.0f}", f"{rate['images_per_s'] / base:.2f}"]
+        for name, rate in sorted(rates.items(), key=lambda pair: -pair[1]["images_per_s"])
+    ]
+    print_table(f"{size}, {cores} core(s)", ["system", "images/s", "of the floor"], rows)
+
+
+def _print_peers(size: str, cores: int, rates_of: dict[str, dict[str, Any]]) -> None:
+    """A row for every peer's every variant, each beside the floor and ours of its own rounds."""
+    rows = []
+    for rates in rates_of.values():
+        ours = max(rate["images_per_s"] for name, rate in rates.items() if "ours" in name)
+        rows += [
+            (rate["images_per_s"], rates["floor"]["images_per_s"], ours, name, rate["mixing"])
+            for name, rate in rates.items()
+            if "mixing" in rate
+        ]
+    print_table(
+        f"{size}, {cores} core(s)",
+        ["peer", "images/s", "ours", "ours ÷ peer", "floor", "mixing"],
+        [[name, f"{rate:,.0f}", f"{ours:,.0f}", f"{ours / rate:.1f}", f"{base:,.0f}", str(mixing)]
+         for rate, base, ours, name, mixing in sorted(rows, reverse=True)],
+    )  # fmt: skip
