@@ -170,13 +170,15 @@ def print_contrast(result: "ContrastResult") -> None:
 
 
 def _accuracy_row(arm: "ArmSummary") -> tuple[str, str, str]:
-    remark = ""
+    remarks = []
     if arm.accuracy_low is not None and arm.accuracy_high is not None:
-        remark = f"{100 * arm.accuracy_low:.1f} to {100 * arm.accuracy_high:.1f}"
+        remarks.append(f"{100 * arm.accuracy_low:.1f} to {100 * arm.accuracy_high:.1f}")
     if arm.difference is not None:
-        remark += f"; {100 * arm.difference:+.1f} points to on-the-fly"
-    extra = ", ".join(f"{name} {100 * value:.0f} %" for name, value in arm.extra_scores.items())
-    return arm.name, f"{100 * arm.accuracy:.1f} %", f"{remark}{'; ' if extra else ''}{extra}"
+        remarks.append(f"{100 * arm.difference:+.1f} points to on-the-fly")
+    scores = [f"{name} {100 * value:.0f} %" for name, value in arm.extra_scores.items()]
+    if scores:
+        remarks.append(", ".join(scores))
+    return arm.name, f"{100 * arm.accuracy:.1f} %", "; ".join(remarks)
 
 
 def _time_row(arm: "ArmSummary") -> tuple[str, str, str]:
