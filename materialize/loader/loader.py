@@ -150,7 +150,7 @@ class Loader:
         return len(self.samples) * self.visits.items_per_row
 
     def epoch(self, number: int, *, first_batch: int = 0, place: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, without moving the loader.
+        """The batches of one epoch, without moving the loader: `state_dict` stays as it is.
 
         Args:
             number: of the epoch, from 0.
