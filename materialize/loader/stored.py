@@ -113,9 +113,9 @@ class StoredFeed:
                     self._is_ready[key] = True
         elif self._fits_memory(len(copies)):
             columns = np.searchsorted(self._table.copies, copies).tolist()
-            self._reader_ahead = threading.Thread(target=self._read_ahead, args=(columns,))
-            self._reader_ahead.daemon = True
-            self._reader_ahead.start()
+            reader_ahead = threading.Thread(target=self._read_ahead, args=(columns,), daemon=True)
+            self._reader_ahead = reader_ahead  # before it starts: it goes on only while it is this
+            reader_ahead.start()
 
     def end_epoch(self) -> None:
         """Stops reading ahead."""
