@@ -11,12 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import h5py
+import zstandard
+from PIL import features
 
 _PACKAGES = (
-    "materialize", "numpy", "h5py", "hdf5plugin", "numba", "llvmlite", "pillow", "scipy",
-    "scikit-learn", "joblib", "msgspec",
+    "materialize", "numpy", "h5py", "hdf5plugin", "lz4", "zstandard", "numba", "llvmlite", "pillow",
+    "scipy", "scikit-learn", "joblib", "msgspec",
 )  # fmt: skip
 """Those that can touch a byte, and those that carry the work."""
+
+_INSIDE_PILLOW = {"libjpeg-turbo": "libjpeg_turbo", "zlib-ng": "zlib_ng", "libwebp": "webp"}
+"""Libraries that decide the bytes of pictures, by their names there."""
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -36,7 +41,9 @@ class Environment:
     cpu_features: tuple[str, ...]
     """Sorted; empty where the system does not say."""
     packages: dict[str, str]
-    """Version by distribution; absent ones are left out. ``hdf5`` is the library inside h5py."""
+    """Version by distribution; absent ones are left out. ``hdf5`` is the library inside h5py,
+    ``libjpeg-turbo``, ``zlib-ng`` and ``libwebp`` those inside Pillow, ``libzstd`` that inside
+    zstandard."""
 
 
 @cache
@@ -54,7 +61,13 @@ def current_environment() -> Environment:
 
 
 def _package_versions() -> dict[str, str]:
-    versions = {"hdf5": str(h5py.version.hdf5_version)}
+    versions = {
+        "hdf5": str(h5py.version.hdf5_version),
+        "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+    }
+    for name, feature in _INSIDE_PILLOW.items():
+        if features.check(feature):
+            versions[name] = str(features.version(feature))
     for name in _PACKAGES:
         try:
             versions[name] = version(name)

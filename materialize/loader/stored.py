@@ -25,7 +25,7 @@ from materialize.loader.samples import Samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored_shard import EncodedShard, MappedShard, RemadeShard, StoredShard
 from materialize.manifest import shard_path
-from materialize.shards.chunk_cache import DecodedChunks
+from materialize.shards.block_cache import DecodedBlocks
 from materialize.shards.layout import ShardEntry
 from materialize.shards.mapping import Stamp
 from materialize.shards.reader import ShardReader
@@ -84,7 +84,7 @@ class StoredFeed:
         self._is_ready = np.zeros(size, np.bool_)
         self._stamps = read_stamps(directory) if reading.verify == "first" else {}
         self._found: dict[str, tuple[str, Stamp]] = {}
-        self._chunks = DecodedChunks(reading.cache_bytes)
+        self._chunks = DecodedBlocks(reading.cache_bytes)
         self._lock = threading.RLock()
         self._is_closed = False
         self._reader_ahead: threading.Thread | None = None

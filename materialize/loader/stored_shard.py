@@ -5,8 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.shards.chunk_cache import DecodedChunks
-from materialize.shards.chunk_reader import ChunkReader
+from materialize.shards.block_cache import DecodedBlocks
 from materialize.shards.memory import read_ahead
 from materialize.shards.reader import ShardReader
 
@@ -75,25 +74,25 @@ class MappedShard:
 
 
 class EncodedShard:
-    """A compressed shard: whole chunks are decoded, and kept as long as there is room.
+    """An encoded shard: whole blocks are decoded, and kept as long as there is room.
 
     Args:
         reader: of the shard.
-        chunks: what keeps decoded chunks.
-        key: which shard this is among those whose chunks are kept there.
+        blocks: what keeps decoded blocks.
+        key: which shard this is among those whose blocks are kept there.
     """
 
     address = 0
 
-    def __init__(self, reader: ShardReader, chunks: DecodedChunks, key: int) -> None:
-        """Read the table of chunks, which is all that libhdf5 is asked for."""
+    def __init__(self, reader: ShardReader, blocks: DecodedBlocks, key: int) -> None:
+        """Read where the blocks are, which is all that libhdf5 is asked for."""
         self.reader = reader
-        self._chunk_reader = ChunkReader(reader)
-        self._chunks, self._key = chunks, key
+        self._block_reader = reader.blocks
+        self._blocks, self._key = blocks, key
 
     @property
     def is_checked(self) -> bool:
-        """True: `read` checks each chunk before it is decoded."""
+        """True: `read` checks each block before it is decoded."""
         return True
 
     def check(self, rows: NDArray[np.int64]) -> None:
@@ -101,14 +100,14 @@ class EncodedShard:
 
     def read(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes rows (m,) into (m, H, W, C)."""
-        numbers, within = np.divmod(rows, self._chunk_reader.rows_per_chunk)
+        numbers, within = np.divmod(rows, self._block_reader.rows_per_block)
         for number in np.unique(numbers).tolist():
             here = np.flatnonzero(numbers == number)
-            images = self._chunks.get((self._key, number), self._chunk_reader)
+            images = self._blocks.get((self._key, number), self._block_reader)
             out[here] = images[within[here]]
 
     def close(self) -> None:
-        """Unmap; decoded chunks stay until others need the room."""
+        """Unmap; decoded blocks stay until others need the room."""
         self.reader.close()
 
 

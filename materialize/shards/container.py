@@ -6,7 +6,7 @@ chunks written in row order. With these settings HDF5 1.14.6 (h5py 3.14) and 2.0
 wrote the same files; in the format of 1.10 they did not (another version of the layout message).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Placement:
     """Where the pixels are in the file."""
 
     offset: int | None
-    """Of the first pixel; None if they are encoded in chunks."""
+    """Of the first pixel; None if they are encoded in blocks."""
     stored_bytes: int
 
     @property
@@ -49,7 +49,7 @@ def write_container(
     spec: ShardSpec,
     columns: Mapping[str, NDArray[Any]],
     class_names: Sequence[str],
-    pixels: NDArray[Any] | None,
+    blocks: Iterable[bytes] | None,
 ) -> Placement:
     """Write the whole shard except, for the raw codec, the pixels.
 
@@ -58,7 +58,8 @@ def write_container(
         spec: of the shard.
         columns: the arrays of ``spec.columns()``.
         class_names: in label order.
-        pixels: (n, H, W, C); None for the raw codec, whose pixels go into the reserved region.
+        blocks: the encoded pixels, in row order; None for the raw codec, whose pixels go into the
+            reserved region.
 
     Returns:
         Where the pixels are, or are to be put.
@@ -70,11 +71,13 @@ def write_container(
             dataset = file.create_dataset(name, data=columns[name], **_NO_TRACKING)
             if name in ("draws", "parameters"):
                 _write_attributes(dataset, columns_attributes(spec))
-        if pixels is None:
+        if blocks is None:
             placement = Placement(_allocate_pixels(file, spec), spec.images.num_bytes)
             buffer.reserve(placement.region)
             return placement
-        return Placement(None, _encode_pixels(file, spec, pixels))
+        if find_codec(spec.codec).is_picture:
+            return Placement(None, _write_pictures(file, list(blocks)))
+        return Placement(None, _write_chunks(file, spec, blocks))
 
 
 def root_attributes(spec: ShardSpec, class_names: Sequence[str]) -> dict[str, bytes | int]:
@@ -143,11 +146,11 @@ def _allocate_pixels(file: h5py.File, spec: ShardSpec) -> int:
     return offset
 
 
-def _encode_pixels(file: h5py.File, spec: ShardSpec, pixels: NDArray[Any]) -> int:
-    """Encode and write all chunks of `images`; returns the bytes they take."""
+def _write_chunks(file: h5py.File, spec: ShardSpec, blocks: Iterable[bytes]) -> int:
+    """Write the chunks of `images`, which a filter can decode; returns the bytes they take."""
     codec = find_codec(spec.codec)
     column = spec.images
-    chunk = codec.chunk_shape(spec)
+    chunk = codec.block_column(column, 0).shape
     dataset = file.create_dataset(
         layout.IMAGES,
         shape=column.shape,
@@ -156,7 +159,16 @@ def _encode_pixels(file: h5py.File, spec: ShardSpec, pixels: NDArray[Any]) -> in
         **codec.options,
         **_NO_TRACKING,
     )
-    for start in range(0, spec.num_rows, chunk[0]):
-        dataset[start : start + chunk[0]] = pixels[start : start + chunk[0]]
+    for number, block in enumerate(blocks):
+        dataset.id.write_direct_chunk((number * chunk[0], 0, 0, 0), block)
     stored: int = dataset.id.get_storage_size()
     return stored
+
+
+def _write_pictures(file: h5py.File, blocks: Sequence[bytes]) -> int:
+    """Write `image_offsets` and `images`; returns the bytes of the latter."""
+    ends = np.cumsum([0, *map(len, blocks)], dtype=layout.OFFSET_DTYPE)
+    file.create_dataset(layout.IMAGE_OFFSETS, data=ends, **_NO_TRACKING)
+    pictures = np.frombuffer(b"".join(blocks), np.uint8)
+    file.create_dataset(layout.IMAGES, data=pictures, **_NO_TRACKING)
+    return pictures.size

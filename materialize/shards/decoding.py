@@ -1,25 +1,31 @@
-"""Decodes a chunk without libhdf5, whose one lock would let only one thread decode at a time.
+"""Decodes HDF5 chunks without libhdf5, whose one lock would let only one thread decode at a time.
 
 These are the inverses of the HDF5 filters in `materialize.shards.codecs`. All of them run without
-the interpreter lock. Unlike the filters they believe no length inside a chunk: what does not decode
-to exactly the expected bytes is a `ValueError`, so a chunk of unknown origin may be tried, and no
-more memory is taken than the decoded chunk needs.
+the interpreter lock. The filters trust the lengths inside a chunk: one that claims to decode to
+less than a chunk, or holds a part that claims to be longer than it is, makes libhdf5 read behind a
+buffer and crash the process (flipping single bytes of a shard, digests recomputed, found it). So
+libhdf5 decodes nothing here, and these believe no length: what does not decode to exactly the
+expected values is a `ValueError`, a block of unknown origin may be tried, and no more memory is
+taken than the decoded block needs.
 """
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
+import lz4.block
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from materialize.shards.layout import Column
+from materialize.shards.parts import Parts, decode_frame
 from pipelines.compiled import Array, compiled
 
-DecodeChunk = Callable[[memoryview, int, int], NDArray[np.uint8]]
-"""(chunk, decoded bytes expected, bytes per value) → (decoded bytes,) uint8."""
+DecodeBlock = Callable[[memoryview, Column], NDArray[Any]]
+"""(block, what it must decode to) → an array of that dtype and shape."""
 
 _HEADER_BYTES = 12
-_LENGTH_BYTES = 4
 _GROUP = 8
 """Values whose bits are transposed together; what does not fill a group is stored as it is."""
 
@@ -30,46 +36,94 @@ _KEEP_2, _MOVE_2 = _WORD(0xCCCC3333CCCC3333), _WORD(0x0000CCCC0000CCCC)
 _KEEP_4, _MOVE_4 = _WORD(0xF0F0F0F00F0F0F0F), _WORD(0x00000000F0F0F0F0)
 
 
-def decode_deflate(chunk: memoryview, num_bytes: int, itemsize: int) -> NDArray[np.uint8]:
+def decode_raw(block: memoryview, column: Column) -> NDArray[Any]:
+    """Values that stand as they are; arguments, result and errors as of `decode_deflate`."""
+    if len(block) != column.num_bytes:
+        raise ValueError(f"expected {column.num_bytes} bytes, got {len(block)}")
+    return column.shaped(np.frombuffer(block, np.uint8))
+
+
+def decode_deflate(block: memoryview, column: Column) -> NDArray[Any]:
     """The values of a zlib stream.
 
     Args:
-        chunk: the stream and nothing else.
-        num_bytes: how many bytes it must decode to.
-        itemsize: of a value; without meaning here.
+        block: the stream and nothing else.
+        column: dtype and shape of what it must decode to.
 
     Returns:
-        (num_bytes,) uint8, read-only.
+        An array of that dtype and shape, read-only.
 
     Raises:
-        ValueError: it is not a stream of that length.
+        ValueError: it is not a stream of those values.
     """
-    del itemsize
     decoder = zlib.decompressobj()
     try:
-        decoded = decoder.decompress(chunk, num_bytes + 1)
+        decoded = decoder.decompress(block, column.num_bytes + 1)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    if len(decoded) != num_bytes or not decoder.eof or decoder.unused_data:
-        raise ValueError(f"expected a whole zlib stream of {num_bytes} bytes, got another")
-    return np.frombuffer(decoded, np.uint8)
+    if len(decoded) != column.num_bytes or not decoder.eof or decoder.unused_data:
+        raise ValueError(f"expected a whole zlib stream of {column.num_bytes} bytes, got another")
+    return column.shaped(np.frombuffer(decoded, np.uint8))
 
 
-def decode_zstd(chunk: memoryview, num_bytes: int, itemsize: int) -> NDArray[np.uint8]:
+def decode_zstd(block: memoryview, column: Column) -> NDArray[Any]:
     """The values of a Zstandard frame; arguments, result and errors as of `decode_deflate`."""
-    del itemsize
-    return _decode_frame(zstandard.ZstdDecompressor(), chunk, num_bytes)
+    values = decode_frame(zstandard.ZstdDecompressor(), block, column.num_bytes)
+    return column.shaped(values)
 
 
-def decode_bitshuffle(block_values: int) -> DecodeChunk:
-    """The decoder of chunks whose blocks are bit-transposed and then Zstandard frames.
+def decode_lz4(part_bytes: int) -> DecodeBlock:
+    """The decoder of chunks made of independent LZ4 parts.
 
-    Layout of a chunk: see `materialize.shards.chunks.sound_bitshuffle`. A decoded block of n values
-    of b bytes is (8b, n/8) bytes: row 8j + k holds bit k of byte j of every value, eight values in
-    a byte, the first in the lowest bit.
+    Layout of a chunk: decoded bytes (8, big-endian), bytes of every decoded part but the last (4),
+    then for each part its encoded bytes (4) and the part; a part that did not become smaller stands
+    as it is.
 
     Args:
-        block_values: values in each block but the last, a multiple of 8.
+        part_bytes: of every part but the last.
+
+    Returns:
+        A decoder; arguments, result (here writable) and errors as of `decode_deflate`.
+
+    Source: the HDF5 LZ4 filter (32004), ``H5Zlz4.c``; the LZ4 block format.
+    """
+
+    def decode(block: memoryview, column: Column) -> NDArray[Any]:
+        num_bytes = column.num_bytes
+        header = num_bytes.to_bytes(8, "big") + min(part_bytes, num_bytes).to_bytes(4, "big")
+        if block[:_HEADER_BYTES] != header:
+            raise ValueError(f"expected the header {header.hex()}, got another")
+        values = np.empty(num_bytes, np.uint8)
+        parts = Parts(block, _HEADER_BYTES)
+        for start in range(0, num_bytes, part_bytes):
+            part = values[start : start + part_bytes]
+            encoded = parts.take()
+            if len(encoded) == part.size:
+                part[:] = np.frombuffer(encoded, np.uint8)
+                continue
+            try:
+                decoded = lz4.block.decompress(encoded, uncompressed_size=part.size)
+            except lz4.block.LZ4BlockError as error:
+                raise ValueError(str(error)) from error
+            if len(decoded) != part.size:
+                raise ValueError(f"expected a part of {part.size} bytes, got {len(decoded)}")
+            part[:] = np.frombuffer(decoded, np.uint8)
+        parts.check_end()
+        return column.shaped(values)
+
+    return decode
+
+
+def decode_bitshuffle(part_values: int) -> DecodeBlock:
+    """The decoder of chunks whose parts are bit-transposed and then Zstandard frames.
+
+    Layout of a chunk: decoded bytes (8, big-endian), bytes of a part (4), then for each part its
+    encoded bytes (4) and the part, then what does not fill a group of eight values, as it is. A
+    decoded part of n values of b bytes is (8b, n/8) bytes: row 8j + k holds bit k of byte j of
+    every value, eight values in a byte, the first in the lowest bit.
+
+    Args:
+        part_values: values in each part but the last, a multiple of 8.
 
     Returns:
         A decoder; arguments, result (here writable) and errors as of `decode_deflate`.
@@ -79,49 +133,23 @@ def decode_bitshuffle(block_values: int) -> DecodeChunk:
     and its HDF5 filter.
     """
 
-    def decode(chunk: memoryview, num_bytes: int, itemsize: int) -> NDArray[np.uint8]:
-        header = num_bytes.to_bytes(8, "big") + (block_values * itemsize).to_bytes(4, "big")
-        if chunk[:_HEADER_BYTES] != header:
+    def decode(block: memoryview, column: Column) -> NDArray[Any]:
+        num_bytes, itemsize = column.num_bytes, column.dtype.itemsize
+        header = num_bytes.to_bytes(8, "big") + (part_values * itemsize).to_bytes(4, "big")
+        if block[:_HEADER_BYTES] != header:
             raise ValueError(f"expected the header {header.hex()}, got another")
         decoder = zstandard.ZstdDecompressor()
         values = np.empty(num_bytes, np.uint8)
         tail_bytes = num_bytes // itemsize % _GROUP * itemsize
-        position = _HEADER_BYTES
-        for start in range(0, num_bytes - tail_bytes, block_values * itemsize):
-            block = values[start : min(start + block_values * itemsize, num_bytes - tail_bytes)]
-            length = int.from_bytes(chunk[position : position + _LENGTH_BYTES], "big")
-            position += _LENGTH_BYTES
-            frame = chunk[position : position + length]
-            position += length
-            _restore_bits(_decode_frame(decoder, frame, block.size), itemsize, block)
-        if position + tail_bytes != len(chunk):
-            raise ValueError(f"expected {position + tail_bytes} bytes, got {len(chunk)}")
-        values[num_bytes - tail_bytes :] = np.frombuffer(chunk[position:], np.uint8)
-        return values
+        parts = Parts(block, _HEADER_BYTES, tail_bytes)
+        for start in range(0, num_bytes - tail_bytes, part_values * itemsize):
+            part = values[start : min(start + part_values * itemsize, num_bytes - tail_bytes)]
+            _restore_bits(decode_frame(decoder, parts.take(), part.size), itemsize, part)
+        parts.check_end()
+        values[num_bytes - tail_bytes :] = np.frombuffer(block[len(block) - tail_bytes :], np.uint8)
+        return column.shaped(values)
 
     return decode
-
-
-def cannot_decode(chunk: memoryview, num_bytes: int, itemsize: int) -> NDArray[np.uint8]:
-    """For codecs without chunks."""
-    del chunk, num_bytes, itemsize
-    raise ValueError("expected a codec with chunks, got one without")
-
-
-def _decode_frame(
-    decoder: zstandard.ZstdDecompressor, frame: memoryview, num_bytes: int
-) -> NDArray[np.uint8]:
-    """One whole frame; ``decoder`` belongs to one thread, as its library demands."""
-    try:
-        # Compared first: this length is what the decoder would allocate.
-        if zstandard.frame_content_size(frame) != num_bytes:
-            raise ValueError(f"expected a frame of {num_bytes} bytes, got another")
-        decoded = decoder.decompress(frame, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-    if len(decoded) != num_bytes:
-        raise ValueError(f"expected a frame of {num_bytes} bytes, got {len(decoded)}")
-    return np.frombuffer(decoded, np.uint8)
 
 
 def _restore_bits(shuffled: NDArray[np.uint8], itemsize: int, values: NDArray[np.uint8]) -> None:

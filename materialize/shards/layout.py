@@ -16,15 +16,26 @@ rows. Raw codec, three rows of 2×2×1 pixels, two draw words:
     │ tail     │ the last link of the root group (50 bytes)                                  │
     └──────────┴─────────────────────────────────────────────────────────────────────────────┘
 
-Compressed codecs chunk `images` along the rows and have no such three parts. All numbers are
-little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical JSON), ``kind``,
-``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or `parameters`: ``columns``
-(JSON). Texts are fixed-length ASCII, so that no variable-length type is ever needed.
+Filtered codecs chunk `images` along the rows and have no such three parts. Picture codecs have them
+neither; their rows are pictures, several stacked vertically in one or one in each, behind each
+other:
+
+    image_offsets  (pictures + 1,)  int64  where each begins in `images`; the last: where all end
+    images         (total,)         uint8  PNG, WebP or JPEG files, contiguous
+
+All numbers are little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical
+JSON), ``kind``, ``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or
+`parameters`: ``columns`` (JSON). Texts are fixed-length ASCII, so that no variable-length type is
+ever needed.
+
+Version 1 is that of all codecs: a codec is named in the spec, and a release that does not know one
+says so and reads nothing.
 
 Nothing about the machine, the time, the path or the software is inside: that is in the receipts.
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -41,11 +52,13 @@ FORMAT_VERSION = 1
 
 ID_BYTES = 16
 IMAGES = "images"
+IMAGE_OFFSETS = "image_offsets"
 
 IMAGE_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("|u1"), "float32": np.dtype("<f4")}
 LABEL_DTYPE = np.dtype("<i4")
 DRAW_DTYPE = np.dtype("<u4")
 PARAMETER_DTYPE = np.dtype("<f8")
+OFFSET_DTYPE = np.dtype("<i8")
 
 ROOT_ATTRIBUTES = (
     "format", "format_version", "spec", "kind", "split", "copy", "class_names", "recipe",
@@ -66,7 +79,16 @@ class Column:
     @property
     def num_bytes(self) -> int:
         """Bytes of the decoded values."""
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def shaped(self, values: NDArray[np.uint8]) -> NDArray[Any]:
+        """The column's array over its bytes, without a copy.
+
+        Args:
+            values: (num_bytes,), contiguous.
+        """
+        array: NDArray[Any] = values.view(self.dtype).reshape(self.shape)
+        return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +223,16 @@ class ShardEntry:
     file_sha256: str
     """SHA-256 of the file, as ``sha256sum`` prints it."""
     content_sha256: str
-    """Digest of the decoded arrays; see `materialize.shards.digests`."""
+    """Digest of the arrays before they were encoded; see `materialize.shards.digests`."""
     images_offset: int | None
     """Where the pixels begin in a raw shard; None for other codecs."""
     images_stored_bytes: int
     """Bytes of the file that are pixels; what is left is columns and container."""
     leaves: tuple[str, ...]
     """SHA-256 of each leaf; see `materialize.shards.digests`."""
+    decoded_sha256: str | msgspec.UnsetType = msgspec.UNSET
+    """Digest of what a lossy shard decodes to, by `picture_coding.JPEG_DECODER`; unset for
+    lossless ones, which decode to ``content_sha256``, and then absent from manifests."""
 
     def __post_init__(self) -> None:
         if self.file != self.spec.file_name():
@@ -222,10 +247,21 @@ class ShardEntry:
             raise ValueError(f"{self.file}: the size of its pixels contradicts their shape")
 
     @property
+    def reading_sha256(self) -> str:
+        """Digest of the arrays as they are read: of the decoded ones where the codec is lossy."""
+        decoded = self.decoded_sha256
+        return self.content_sha256 if isinstance(decoded, msgspec.UnsetType) else decoded
+
+    @property
     def container_bytes(self) -> int:
-        """Bytes that are neither pixels nor columns: headers, chunk index, alignment."""
+        """Bytes that are neither pixels nor columns: headers, chunk index, offsets, alignment."""
         columns = sum(column.num_bytes for column in self.spec.columns().values())
         return self.num_bytes - self.images_stored_bytes - columns
+
+
+def offsets_column(num_pictures: int) -> Column:
+    """`image_offsets` of a shard of pictures."""
+    return Column(OFFSET_DTYPE, (num_pictures + 1,))
 
 
 def rows_digest(

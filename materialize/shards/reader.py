@@ -1,9 +1,10 @@
 """Reads one shard, checking every byte against the manifest before it means anything.
 
 The file is mapped. Opening compares its length. The leaves that hold structure are checked before
-libhdf5 parses them; pixels of a raw shard never pass through libhdf5 at all: they are an array over
-the mapping, and each leaf is checked when its rows are first asked for. Compressed shards are
-checked whole before anything is decoded.
+libhdf5 parses them; pixels never pass through libhdf5 at all. Those of a raw shard are an array
+over the mapping, and each leaf is checked when its rows are first asked for. Encoded shards are
+checked whole when libhdf5 is asked where their blocks are, and these are decoded from the mapping,
+none before its rows are asked for.
 
 A `Stamp` taken after a full check lets a later reader of the unchanged file skip the hashing.
 """
@@ -11,6 +12,7 @@ A `Stamp` taken after a full check lets a later reader of the unchanged file ski
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +24,9 @@ from numpy.typing import NDArray
 from materialize.canonical import sha256_hex
 from materialize.errors import ShardDamagedError
 from materialize.shards import layout
-from materialize.shards.digests import LEAF_BYTES, block_digests, content_sha256, leaf_ranges
+from materialize.shards.block_reader import BlockReader
+from materialize.shards.codecs import find_codec
+from materialize.shards.digests import LEAF_BYTES, PixelDigests, content_sha256, leaf_ranges
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.mapping import Stamp, damaged, map_file
 from materialize.shards.untrusted import hdf5_errors, open_untrusted
@@ -138,9 +142,29 @@ class ShardReader:
         if self._pixels:
             self.check_rows(start, stop)
             return self.unchecked_images[start:stop]
+        return self.blocks.rows(start, stop)
+
+    @property
+    def blocks(self) -> BlockReader:
+        """The blocks of an encoded shard; usable after `close`.
+
+        Raises:
+            TypeError: the shard is raw: its pixels are mapped, not decoded.
+            ShardDamagedError: the bytes are not those of the manifest; names the rows.
+            ShardUntrustedError: the file's structure is not that of its spec.
+        """
+        # Not kept: it would hold the reader, and with it the mapping, in a circle.
+        return BlockReader(self.spec, self.path, self._regions, self.checked_bytes)
+
+    @cached_property
+    def _regions(self) -> tuple[range, ...]:
+        """Which bytes of the file are each block, in row order: all that libhdf5 is asked for."""
+        if self._pixels:
+            raise TypeError(f"{self.entry.file} is raw: it has no blocks")
+        is_picture = find_codec(self.spec.codec).is_picture
         with hdf5_errors(str(self.path)):
-            encoded: NDArray[Any] = self._file[layout.IMAGES][start:stop]
-        return encoded
+            images = self._file[layout.IMAGES]
+            return self._picture_regions(images) if is_picture else _chunk_regions(images)
 
     @property
     def unchecked_images(self) -> NDArray[Any]:
@@ -189,25 +213,6 @@ class ShardReader:
         if self._checked[before:after].all() and not self.is_verified:
             self._check_leaves(True for _ in self._leaves)
 
-    def chunk_regions(self) -> tuple[range, ...]:
-        """Which bytes of the file are each chunk of an encoded shard, in row order.
-
-        The one thing about chunks that libhdf5 is asked for: the structure was checked, so there is
-        a region for every chunk and it lies inside the file.
-
-        Raises:
-            TypeError: the shard is raw.
-            ShardDamagedError: the bytes are not those of the manifest.
-            ShardUntrustedError: the file's structure is not that of its spec.
-        """
-        if self._pixels:
-            raise TypeError(f"{self.entry.file} is raw: it has no chunks")
-        chunks: list[Any] = []
-        with hdf5_errors(str(self.path)):
-            self._file[layout.IMAGES].id.chunk_iter(chunks.append)
-        chunks.sort(key=lambda chunk: chunk.chunk_offset)
-        return tuple(range(c.byte_offset, c.byte_offset + c.size) for c in chunks)
-
     def checked_bytes(self, region: range, rows: range, *, again: bool = False) -> memoryview:
         """Bytes of an encoded shard's file whose leaves were compared, once each.
 
@@ -241,21 +246,45 @@ class ShardReader:
         self._checked[:] = True
 
     def verify_content(self) -> None:
-        """Decode everything and compare with the manifest's content digest.
+        """Decode everything and compare with the manifest's digest of what is read.
 
         Raises:
-            ShardDamagedError: the decoded values are not those that were encoded.
+            ShardDamagedError: the decoded values are not those that were encoded or, for a lossy
+                codec, not those that its named decoder gives.
         """
-        blocks = block_digests(np.ascontiguousarray(self.images).data)
-        found = content_sha256(self.spec, self.columns, blocks)
-        if found != self.entry.content_sha256:
-            raise self._damage(range(self.entry.num_bytes), self.entry.content_sha256, found)
+        pixels = PixelDigests()
+        if self._pixels:
+            pixels.update(self.images.data)
+        else:
+            blocks = self.blocks
+            for number in range(blocks.num_blocks):
+                pixels.update(blocks.decode(number).data)
+        found = content_sha256(self.spec, self.columns, pixels.finish())
+        if found != self.entry.reading_sha256:
+            raise self._damage(range(self.entry.num_bytes), self.entry.reading_sha256, found)
 
     @cached_property
     def _file(self) -> h5py.File:
         """The HDF5 view of the mapping, after what it will parse was checked."""
         self._check_leaves(leaf.start not in self._pixels for leaf in self._leaves)
         return open_untrusted(self._bytes, self.entry, str(self.path))
+
+    def _picture_regions(self, images: h5py.Dataset) -> tuple[range, ...]:
+        """Which bytes of the file are each picture, in row order.
+
+        Raises:
+            ValueError: the offsets do not cut all of `images` into pictures.
+        """
+        offsets = self._file[layout.IMAGE_OFFSETS][...]
+        ends = (int(offsets[0]), int(offsets[-1]))
+        if ends != (0, images.shape[0]) or (offsets[1:] <= offsets[:-1]).any():
+            raise ValueError(
+                f"expected {layout.IMAGE_OFFSETS} to rise from 0 to {images.shape[0]}, got others"
+            )
+        first = images.id.get_offset()
+        return tuple(
+            range(first + start, first + stop) for start, stop in pairwise(offsets.tolist())
+        )
 
     def _check_leaves(self, wanted: Iterable[bool]) -> None:
         """Hash the wanted leaves that were not checked yet."""
@@ -287,3 +316,11 @@ class ShardReader:
         return damaged(
             self.path, f"{part} at bytes {where.start} to {where.stop}", rows, expected, found
         )
+
+
+def _chunk_regions(images: h5py.Dataset) -> tuple[range, ...]:
+    """Which bytes of the file are each chunk, in row order; checked to be there and inside."""
+    chunks: list[Any] = []
+    images.id.chunk_iter(chunks.append)
+    chunks.sort(key=lambda chunk: chunk.chunk_offset)
+    return tuple(range(c.byte_offset, c.byte_offset + c.size) for c in chunks)

@@ -9,16 +9,19 @@
         entry = image.entry()
 
 For the raw codec `rows` are the final bytes of the file; for the others they are a staging array,
-encoded by `finish`. The SHA-256 of the whole file is computed by a second thread from `finish` on:
-by the time the file is written and synced it is there, so on a disk that makes one wait it is free.
+encoded by `finish`. What a lossy codec encodes is decoded again at once: the digest of what readers
+will get belongs to the shard. The SHA-256 of the whole file is computed by a second thread from
+`finish` on: by the time the file is written and synced it is there, so on a disk that makes one
+wait it is free.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +29,13 @@ from materialize.canonical import sha256_hex
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
 from materialize.shards.container import Placement, write_container
-from materialize.shards.digests import block_digests, content_sha256, leaf_digests, leaf_ranges
+from materialize.shards.digests import (
+    PixelDigests,
+    block_digests,
+    content_sha256,
+    leaf_digests,
+    leaf_ranges,
+)
 from materialize.shards.layout import Column, ShardEntry, ShardSpec, rows_digest
 
 
@@ -40,6 +49,8 @@ class ShardImage:
     placement: Placement
     leaves: tuple[str, ...]
     content_sha256: str
+    decoded_sha256: str | msgspec.UnsetType
+    """Unset for lossless codecs."""
     pending_sha256: Future[str]
     """The digest of the whole file, on its way; read `file_sha256` instead."""
 
@@ -64,6 +75,7 @@ class ShardImage:
             images_offset=self.placement.offset,
             images_stored_bytes=self.placement.stored_bytes,
             leaves=self.leaves,
+            decoded_sha256=self.decoded_sha256,
         )
 
 
@@ -128,7 +140,7 @@ class ShardWriter:
         """An array for pixels that are still to be encoded; its memory is kept between shards."""
         if self._staging.size < column.num_bytes:
             self._staging = np.zeros(column.num_bytes, np.uint8)
-        return _shaped(self._staging[: column.num_bytes], column)
+        return column.shaped(self._staging[: column.num_bytes])
 
 
 class OpenShard:
@@ -150,15 +162,16 @@ class OpenShard:
         self._buffer = buffer
         self._rendered = np.zeros(spec.num_rows, np.bool_)
         self._hashing: ThreadPoolExecutor | None = None
+        self._codec = find_codec(spec.codec)
+        self._decoded = PixelDigests()
 
     def begin(self, stage: Callable[[Column], NDArray[Any]]) -> None:
         """Give the pixels their place: inside the file image, or staged until they are encoded."""
         column = self.spec.images
-        self._is_raw = find_codec(self.spec.codec).is_raw
-        if self._is_raw:
+        if self._codec.is_raw:
             self._placement = self._write_container(None)
             region = self._placement.region
-            self._pixels = _shaped(self._buffer.array(region), column)
+            self._pixels = column.shaped(self._buffer.array(region))
         else:
             self._pixels = stage(column)
 
@@ -197,29 +210,43 @@ class OpenShard:
             )
         if self._hashing is not None:
             raise RuntimeError(f"{self.spec.file_name()} is finished already")
-        if not self._is_raw:
-            self._placement = self._write_container(self._pixels)
+        if not self._codec.is_raw:
+            self._placement = self._write_container(self._encoded_blocks())
         data = self._buffer.view()
         self._hashing = ThreadPoolExecutor(1, "shard-sha256")
         pending = self._hashing.submit(sha256_hex, data)
         leaves, content = self._digests(data)
+        decoded: str | msgspec.UnsetType = msgspec.UNSET
+        if self._codec.is_lossy:
+            decoded = content_sha256(self.spec, self._columns, self._decoded.finish())
         hexadecimal = tuple(leaf.hex() for leaf in leaves)
-        return ShardImage(self.spec, data, self._placement, hexadecimal, content, pending)
+        return ShardImage(self.spec, data, self._placement, hexadecimal, content, decoded, pending)
 
     def close(self) -> None:
         """Wait until nothing reads the buffer any more: the next shard overwrites it."""
         if self._hashing is not None:
             self._hashing.shutdown(wait=True)
 
-    def _write_container(self, pixels: NDArray[Any] | None) -> Placement:
-        return write_container(self._buffer, self.spec, self._columns, self._class_names, pixels)
+    def _write_container(self, blocks: Iterable[bytes] | None) -> Placement:
+        return write_container(self._buffer, self.spec, self._columns, self._class_names, blocks)
+
+    def _encoded_blocks(self) -> Iterator[bytes]:
+        """The pixels, encoded block by block; noted as they decode where that differs."""
+        images = self.spec.images
+        rows = self._codec.rows_per_block(images)
+        for number in range(self._codec.num_blocks(images)):
+            column = self._codec.block_column(images, number)
+            block = self._codec.encode(_filled(self._pixels[number * rows :][:rows], column))
+            if self._codec.is_lossy:
+                self._decoded.update(self._codec.decode(memoryview(block), column).data)
+            yield block
 
     def _digests(self, data: memoryview) -> tuple[list[bytes], str]:
         """The leaf digests and the content digest."""
         region = self._placement.region
         ranges = leaf_ranges(len(data), region)
         leaves = leaf_digests(data, ranges)
-        if self._is_raw:
+        if self._codec.is_raw:
             blocks = [d for leaf, d in zip(ranges, leaves, strict=True) if leaf.start in region]
         else:
             blocks = block_digests(self._pixels.data)
@@ -251,7 +278,10 @@ def _check_rows_digest(spec: ShardSpec, found: str) -> None:
         )
 
 
-def _shaped(memory: NDArray[np.uint8], column: Column) -> NDArray[Any]:
-    """Bytes seen as a column's array, without a copy."""
-    array: NDArray[Any] = memory.view(column.dtype).reshape(column.shape)
-    return array
+def _filled(rows: NDArray[Any], column: Column) -> NDArray[Any]:
+    """The rows of a block, with zeros for those that are missing in the last one."""
+    if len(rows) == column.shape[0]:
+        return rows
+    block = np.zeros(column.shape, column.dtype)
+    block[: len(rows)] = rows
+    return block

@@ -33,6 +33,13 @@ def test_a_shard_has_the_content_it_always_had(name):
 
 
 @pytest.mark.parametrize("name", EXPECTED["shards"])
+def test_a_shard_is_read_as_it_always_was(name):
+    """For a lossy codec, its decoder's pixels; else those that were encoded."""
+    entry = golden_cases()[name].write()[1]
+    assert entry.reading_sha256 == EXPECTED["shards"][name]["reading_sha256"]
+
+
+@pytest.mark.parametrize("name", EXPECTED["shards"])
 def test_a_shard_has_the_bytes_it_always_had(name):
     entry = golden_cases()[name].write()[1]
     assert entry.file_sha256 == EXPECTED["shards"][name]["file_sha256"]

@@ -29,6 +29,21 @@ recipe = Recipe(copies=2, shard_bytes=4096, codec=codec, parameters="full", orig
 build_dataset(source, out, pipeline, recipe)
 """
 
+ENCODE = """
+import hashlib, json, sys
+import numpy as np
+from materialize.shards.codecs import CODECS, as_read, encode_block
+
+found = {}
+for path in sys.argv[1:]:
+    images = np.load(path)
+    for name, codec in CODECS.items():
+        block = encode_block(codec, images[:1] if codec.is_lossy else images)
+        parts = (block, as_read(codec, images))
+        found[f"{name} {images.shape}"] = [hashlib.sha256(part).hexdigest() for part in parts]
+print(json.dumps(found))
+"""
+
 EMULATOR = shutil.which("qemu-x86_64-static")
 MODELS = {
     # The last Intel before AVX: what every x86-64 wheel of NumPy still runs on.
@@ -55,17 +70,45 @@ def jpegs(tmp_path_factory):
     return root
 
 
-def build(out, source, codec, *, command=(), variables=()):
-    """The dataset built by a process of its own under these variables."""
+def run(program, *arguments, command=(), variables=()):
+    """What a program prints in a process of its own under these variables."""
     environment = {**os.environ, **dict(variables), "PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = ["-c", BUILD, str(source), str(out), "photos224", codec]
     # The emulator follows no link of a virtual environment.
     python = os.path.realpath(sys.executable) if command else sys.executable
     done = subprocess.run(
-        [*command, python, *arguments], env=environment, check=False, capture_output=True, text=True
-    )
+        [*command, python, "-c", program, *map(str, arguments)],
+        env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def build(out, source, codec, **how):
+    """The dataset built by a process of its own."""
+    run(BUILD, source, out, "photos224", codec, **how)
     return contents(out)
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory):
+    """Files of images: smooth with a little noise, in colour and grey, small and not."""
+    root = tmp_path_factory.mktemp("blocks")
+    for shape in ((10, 32, 32, 3), (41, 28, 28, 1), (1, 120, 150, 3)):
+        n, y, x, c = np.ogrid[tuple(map(slice, shape))]
+        waves = 99 * np.sin((x * (c + 1) + y * (n + 1)) / 9) + 128
+        noise = np.random.default_rng(0).integers(0, 9, shape)
+        np.save(root / f"{len(list(root.iterdir()))}.npy", (waves + noise).astype(np.uint8))
+    return sorted(root.iterdir())
+
+
+def emulated(model, request):
+    """How to run a program on such a processor."""
+    if model != "Nehalem" and os.environ.get("MATERIALIZE_EMULATE") != "all":
+        pytest.skip("takes most of a minute each: set MATERIALIZE_EMULATE=all")
+    # Machine code for a model is kept between test runs: compiling is nearly all of the time.
+    compiled = request.config.cache.mkdir(f"compiled-{model}")
+    variables = {**EMULATED, **MODELS[model], "NUMBA_CACHE_DIR": str(compiled)}
+    return {"command": (EMULATOR, "-cpu", model), "variables": variables}
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +128,13 @@ def test_feature_switches_change_no_byte(tmp_path, jpegs, expected):
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates other x86-64 processors")
 @pytest.mark.parametrize("model", MODELS)
 def test_an_emulated_processor_changes_no_byte(tmp_path, jpegs, expected, model, request):
-    if model != "Nehalem" and os.environ.get("MATERIALIZE_EMULATE") != "all":
-        pytest.skip("takes most of a minute each: set MATERIALIZE_EMULATE=all")
-    # Machine code for a model is kept between test runs: compiling is nearly all of the time.
-    compiled = request.config.cache.mkdir(f"compiled-{model}")
-    variables = {**EMULATED, **MODELS[model], "NUMBA_CACHE_DIR": str(compiled)}
-    command = (EMULATOR, "-cpu", model)
-    found = build(tmp_path / "out", jpegs, "bitshuffle-zstd", command=command, variables=variables)
-    assert found == expected["bitshuffle-zstd"]
+    how = emulated(model, request)
+    assert build(tmp_path / "out", jpegs, "bitshuffle-zstd", **how) == expected["bitshuffle-zstd"]
+
+
+@pytest.mark.skipif(EMULATOR is None, reason="needs qemu-x86_64-static (qemu-user-static)")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates other x86-64 processors")
+@pytest.mark.parametrize("model", MODELS)
+def test_an_emulated_processor_encodes_and_decodes_alike(blocks, model, request):
+    """With every codec: zlib-ng, libwebp, libjpeg, zstd and LZ4 choose code by the processor."""
+    assert run(ENCODE, *blocks, **emulated(model, request)) == run(ENCODE, *blocks)

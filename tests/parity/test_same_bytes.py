@@ -24,6 +24,7 @@ from materialize.manifest import load_latest, shard_path
 from materialize.plans import claim, first_plan
 from materialize.population import scan
 from materialize.recipe import Recipe
+from materialize.shards.codecs import CODECS
 from materialize.shards.reader import ShardReader
 from materialize.sources import open_source
 from pipelines import load
@@ -192,7 +193,7 @@ def test_of_two_different_plans_on_one_output_one_wins_and_the_other_is_told(tmp
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
 
 
-@pytest.mark.parametrize("codec", ["zstd", "gzip", "bitshuffle-zstd"])
+@pytest.mark.parametrize("codec", sorted(CODECS.keys() - {"raw"}))
 def test_encoded_shards_are_the_same_bytes_for_any_crew(tmp_path, codec):
     recipe = Recipe(copies=1, shard_bytes=16384, codec=codec, parameters="full", originals=True)
     for name, crew in {"one": Crew(1), "many": Crew(3, "threading")}.items():

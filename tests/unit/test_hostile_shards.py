@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from materialize.errors import ShardError, ShardUntrustedError
-from materialize.shards.codecs import CODECS, find_codec
+from materialize.shards.codecs import encode_block, find_codec
 from materialize.shards.container import columns_attributes, root_attributes
 from materialize.shards.digests import leaf_ranges
 from materialize.shards.reader import ShardReader
@@ -33,7 +33,13 @@ def honest_file(file, case):
         file[name] = values
     texts(file["draws"], columns_attributes(case.spec))
     codec = find_codec(case.spec.codec)
-    chunks = {} if codec.is_raw else {"chunks": codec.chunk_shape(case.spec), **codec.options}
+    if codec.is_picture:
+        pictures = [encode_block(codec, image[None]) for image in case.images]
+        file["image_offsets"] = np.cumsum([0, *map(len, pictures)])
+        file["images"] = np.frombuffer(b"".join(pictures), np.uint8)
+        return
+    chunk = codec.block_column(case.spec.images, 0).shape
+    chunks = {} if codec.is_raw else {"chunks": chunk, **codec.options}
     file.create_dataset("images", data=case.images, **chunks)
 
 
@@ -196,7 +202,7 @@ HARMS = {
     "another version": (other_version, "format_version"),
 }
 
-CHUNKS = find_codec("gzip").chunk_shape(ENCODED.spec)
+CHUNKS = find_codec("gzip").block_column(ENCODED.spec.images, 0).shape
 
 ENCODED_HARMS = {
     "another filter": (
@@ -226,6 +232,81 @@ def skipped_filter(file):
 
 
 ENCODED_HARMS["skipped filter"] = (skipped_filter, "skipped filters")
+
+
+SINGLE = shard_case(codec="jpeg-90")
+"""A picture in each row."""
+
+
+def offsets(*values, dtype="<i8"):
+    """Put others in the place of the offsets: fractions are of the whole length."""
+
+    def harm(file):
+        total = file["images"].shape[0]
+        del file["image_offsets"]
+        given = [int(v * total) if isinstance(v, float) else v for v in values]
+        file["image_offsets"] = np.array(given, dtype)
+
+    return harm
+
+
+PICTURE_HARMS = {
+    "too few offsets": (offsets(0, 0.2, 0.4, 0.6, 1.0), "the shape"),
+    "too many offsets": (offsets(0, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0), "the shape"),
+    "short offsets": (offsets(0, 0.2, 0.4, 0.6, 0.8, 1.0, dtype="<i4"), "the type <i4"),
+    "no offsets": (lambda file: file.__delitem__("image_offsets"), "objects"),
+    "pictures of another length": (replaced("images", data=np.zeros(10, np.uint8)), "the shape"),
+    "wide pictures": (replaced("images", data=np.zeros(10, "<i4")), "the type <i4"),
+    "filtered pictures": (
+        replaced("images", data=np.zeros(10, np.uint8), chunks=(10,), compression="gzip"),
+        "the shape|storage layout",
+    ),
+}
+
+OFFSETS = {
+    "one that falls": (0, 0.4, 0.2, 0.6, 0.8, 1.0),
+    "an empty picture": (0, 0.2, 0.2, 0.6, 0.8, 1.0),
+    "a later beginning": (1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "one below zero": (-1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    "one behind the end": (0, 0.2, 0.4, 0.6, 0.8, 2**40),
+    "an early end": (0, 0.2, 0.4, 0.6, 0.8, 0.9),
+    "one that wraps around": (0, 2**63 - 1, -(2**63), 0.6, 0.8, 1.0),
+}
+
+
+def stored_pictures(tmp_path, harm):
+    """As `stored`, with the length of the pictures as it was before the harm."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        honest_file(file, SINGLE)
+        total = file["images"].shape[0]
+        harm(file)
+    path, entry = stored_bytes(tmp_path, memory.getvalue(), SINGLE, range(0))
+    return path, replace(entry, images_stored_bytes=total)
+
+
+def test_honest_pictures_of_another_writer_are_accepted(tmp_path):
+    with ShardReader(*stored_pictures(tmp_path, lambda file: None)) as reader:
+        assert reader.images.shape == SINGLE.images.shape
+
+
+@pytest.mark.parametrize(("harm", "words"), PICTURE_HARMS.values(), ids=PICTURE_HARMS)
+@pytest.mark.usefixtures("nothing_may_be_read")
+def test_hostile_pictures_are_refused_before_a_value_is_read(tmp_path, harm, words):
+    with (
+        ShardReader(*stored_pictures(tmp_path, harm)) as reader,
+        pytest.raises(ShardUntrustedError, match=words),
+    ):
+        _ = reader.images
+
+
+@pytest.mark.parametrize("values", OFFSETS.values(), ids=OFFSETS)
+def test_offsets_that_do_not_cut_the_pictures_are_refused(tmp_path, values):
+    with (
+        ShardReader(*stored_pictures(tmp_path, offsets(*values))) as reader,
+        pytest.raises(ShardUntrustedError, match="image_offsets"),
+    ):
+        _ = reader.images
 
 
 @pytest.fixture
@@ -275,7 +356,7 @@ def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
         _ = reader.labels
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", ["raw", "gzip", "blosc2", "png"])
 def test_a_broken_structure_with_valid_digests_raises_nothing_but_shard_errors(tmp_path, codec):
     case = shard_case(2, (2, 2, 1), class_names=("a",), codec=codec)
     data, entry = case.write()

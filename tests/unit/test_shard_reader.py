@@ -13,6 +13,8 @@ from materialize.shards.digests import LEAF_BYTES
 from materialize.shards.reader import ShardReader
 from tests.shard_cases import shard_case
 
+LOSSLESS = [name for name, codec in CODECS.items() if not codec.is_lossy]
+
 
 def read_everything(path, entry):
     with ShardReader(path, entry) as reader:
@@ -25,7 +27,7 @@ def overwrite(path, offset, value):
         file.write(bytes([value]))
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", LOSSLESS)
 def test_what_was_written_is_read(tmp_path, codec):
     case = shard_case(40, (32, 32, 3), codec=codec)
     with ShardReader(*case.store(tmp_path)) as reader:

@@ -17,6 +17,8 @@ from materialize.shards.digests import LEAF_BYTES, leaf_ranges
 from materialize.shards.writer import ShardWriter
 from tests.shard_cases import shard_case
 
+NOT_PICTURES = [name for name, codec in CODECS.items() if not codec.is_picture]
+
 
 class RealFile(io.FileIO):
     """A file on disk in the place of a `ShardBuffer`: HDF5 itself decides every byte."""
@@ -48,7 +50,7 @@ def test_float_pixels_are_written_as_hdf5_does(tmp_path):
     assert case.write()[0] == written_by_hdf5(case, tmp_path / "real.h5")
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", NOT_PICTURES)
 @pytest.mark.parametrize("parameters", ["none", "draws", "full"])
 def test_plain_h5py_reads_back_what_was_rendered(codec, parameters):
     words = () if parameters == "none" else ("a", "b", "c")

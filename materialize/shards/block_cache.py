@@ -1,6 +1,6 @@
-"""Keeps decoded chunks, because neighbouring batches want rows of the same ones.
+"""Keeps decoded blocks, because neighbouring batches want rows of the same ones.
 
-Bounded in bytes; what was asked for longest ago goes first. A chunk that two threads want at once
+Bounded in bytes; what was asked for longest ago goes first. A block that two threads want at once
 is decoded by one of them while the other waits.
 """
 
@@ -11,20 +11,20 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from materialize.shards.chunk_reader import ChunkReader
+from materialize.shards.block_reader import BlockReader
 
 Key = tuple[int, int]
-"""Which shard, as its user numbers them; which chunk of it."""
+"""Which shard, as its user numbers them; which block of it."""
 
 
-class DecodedChunks:
-    """Decoded chunks of any number of shards; thread-safe.
+class DecodedBlocks:
+    """Decoded blocks of any number of shards; thread-safe.
 
-    Chunks handed out stay valid after they were dropped here; so the memory is at most
-    ``budget_bytes`` and one chunk for each thread that is decoding or still looks at one.
+    Blocks handed out stay valid after they were dropped here; so the memory is at most
+    ``budget_bytes`` and one block for each thread that is decoding or still looks at one.
 
     Args:
-        budget_bytes: what the kept chunks may occupy; a chunk larger than that is never kept.
+        budget_bytes: what the kept blocks may occupy; a block larger than that is never kept.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -37,19 +37,19 @@ class DecodedChunks:
 
     @property
     def kept_bytes(self) -> int:
-        """What the kept chunks occupy now."""
+        """What the kept blocks occupy now."""
         return self._kept_bytes
 
-    def get(self, key: Key, chunks: ChunkReader) -> NDArray[Any]:
-        """A chunk, decoded if it is not kept.
+    def get(self, key: Key, blocks: BlockReader) -> NDArray[Any]:
+        """A block, decoded if it is not kept.
 
         Args:
-            key: number of the shard, the same for every reader of it, and of the chunk.
-            chunks: of that shard.
+            key: number of the shard, the same for every reader of it, and of the block.
+            blocks: of that shard.
 
         Returns:
-            (rows, H, W, C), read-only; see `ChunkReader.decode`, also for the errors. An error is
-            raised in every thread that waits for the chunk, and the next call tries again.
+            (rows, H, W, C), read-only; see `BlockReader.decode`, also for the errors. An error is
+            raised in every thread that waits for the block, and the next call tries again.
         """
         with self._lock:
             if key in self._kept:
@@ -60,20 +60,20 @@ class DecodedChunks:
             if pending is None:
                 pending = self._pending[key] = Future()
         if is_ours:
-            self._decode(key, chunks, pending)
+            self._decode(key, blocks, pending)
         return pending.result()
 
-    def _decode(self, key: Key, chunks: ChunkReader, pending: Future[NDArray[Any]]) -> None:
-        """Fulfil what others may wait for, with the chunk or with its error."""
+    def _decode(self, key: Key, blocks: BlockReader, pending: Future[NDArray[Any]]) -> None:
+        """Fulfil what others may wait for, with the block or with its error."""
         try:
-            images = chunks.decode(key[1])
+            images = blocks.decode(key[1])
         except BaseException as error:  # noqa: BLE001  (raised by `result`, here and elsewhere)
             with self._lock:
                 del self._pending[key]
             pending.set_exception(error)
             return
         with self._lock:
-            self._keep(key, images, chunks.chunk_bytes)
+            self._keep(key, images, blocks.block_bytes)
             del self._pending[key]
         pending.set_result(images)
 
