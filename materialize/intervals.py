@@ -19,12 +19,19 @@ class Estimate:
     high: float | None = None
 
 
-def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
+def estimate(
+    values: Sequence[float],
+    level: float = LEVEL,
+    *,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """The mean of some values and Student's interval around it.
 
     Args:
         values: one for each seed, at least one.
         level: of the interval, in (0, 1).
+        within: what values can be; an interval that reaches beyond is cut, as accuracies are at
+            least 0 and at most 1, whatever Student's t says.
     """
     mean = float(np.mean(values))
     if len(values) < 2:
@@ -35,7 +42,7 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
     from scipy import stats
 
     low, high = stats.t.interval(level, len(values) - 1, loc=mean, scale=error)
-    return Estimate(mean, float(low), float(high))
+    return Estimate(mean, max(float(low), within[0]), min(float(high), within[1]))
 
 
 def standard_error(values: Sequence[float]) -> float:

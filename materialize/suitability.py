@@ -125,9 +125,15 @@ def check_suitability(
     extent = None
     if intention.pipeline is not None and len(population):
         findings += _pipeline_findings(population, intention.pipeline)
-        # Where the images end with several sizes, the diagnosis has said so.
+        # Where the copies end with several sizes, the diagnosis has said so; it knows no originals.
         with contextlib.suppress(SizeMismatchError):
-            extent = _extent(population, intention.pipeline, intention.recipe)
+            shape = copy_shape(intention.pipeline, population)
+            try:
+                extent = _extent(population, intention.pipeline, intention.recipe, shape)
+            except SizeMismatchError as error:
+                findings.append(_finding("error", "originals", error))
+    elif len(population):
+        findings += _size_findings(population)
     if extent is not None and intention.output is not None:
         findings += _room_findings(extent, intention.output)
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
@@ -195,6 +201,22 @@ def _label_findings(population: Population, allow_conflicts: bool) -> Iterator[F
             named = first_few(absent, shown=_NAMED)
             message = f"{len(absent)} classes have no training image: {named}"
             yield Finding("warning", "labels", message, "add images, or remove the classes")
+
+
+def _size_findings(population: Population) -> Iterator[Finding]:
+    """Images of several sizes, where no pipeline says what becomes of them."""
+    if population.uniform_size() is not None:
+        return
+    pairs = np.stack([population.heights, population.widths], axis=1)
+    sizes, first, counts = np.unique(pairs, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_NAMED]
+    named = ", ".join(
+        f"{counts[i]} of {sizes[i][0]}×{sizes[i][1]} ({population.locators[first[i]]})"
+        for i in order.tolist()
+    )
+    message = f"the images have {len(sizes)} sizes: {named}{' …' if len(sizes) > _NAMED else ''}"
+    advice = "begin the pipeline with a resize step or a crop: stored images have one size"
+    yield Finding("warning", "sizes", message, advice)
 
 
 def _pipeline_findings(population: Population, pipeline: Pipeline) -> list[Finding]:
@@ -269,13 +291,14 @@ def _likeness_finding(
     return Finding("warning", "images", message, advice)
 
 
-def _extent(population: Population, pipeline: Pipeline, recipe: Recipe | None) -> Extent | None:
+def _extent(
+    population: Population, pipeline: Pipeline, recipe: Recipe | None, shape: tuple[int, int, int]
+) -> Extent | None:
     """How much would be written.
 
     Raises:
-        SizeMismatchError: the images would end with different sizes.
+        SizeMismatchError: the untouched images would have different sizes.
     """
-    shape = copy_shape(pipeline, population)
     if recipe is None:
         return None
     check_feasible(pipeline, recipe, population)

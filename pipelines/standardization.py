@@ -182,7 +182,8 @@ def _check_kind(name: str, value: Any) -> None:
 
 
 def _refuse(name: str, expected: str, found: Any, advice: str) -> None:
+    where = name if name == "standardization" else f"standardization: {name}"
     raise ParameterError(
-        f"standardization: {name}: expected {expected}, got {found!r}; {advice}",
+        f"{where}: expected {expected}, got {found!r}; {advice}",
         {"name": name, "expected": expected, "found": found},
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from materialize.commands.frameworks import start_keras
+from materialize.commands.notices import notices_shown, notify
 from materialize.commands.options import JSON, SectionedCommand
 from materialize.exit_codes import ExitCode
 
@@ -21,10 +22,23 @@ REPORT_FILE = "contrast.html"
 _MILLION = 1_000_000
 
 
+class _ContrastCommand(SectionedCommand):
+    """Shows the keys of a job file as well."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, then the keys."""
+        from materialize.contrast.job_keys import IMAGE_KEYS, KEYS
+
+        super().format_options(ctx, formatter)
+        with formatter.section("Keys of a job file (--example prints one with all of them)"):
+            formatter.write_dl([*IMAGE_KEYS.items(), *KEYS.items()])
+
+
 @click.command(
-    cls=SectionedCommand,
+    cls=_ContrastCommand,
     examples=(
         "materialize contrast --experiment digits",
+        "materialize contrast --example > contrast.toml",
         "materialize contrast --experiment cifar10 --source cifar10.npz --quick",
         "materialize contrast photos.toml --seeds 10 --output photos-contrast",
         "materialize contrast --experiment fashion_mnist --arms none,on-the-fly --epochs 5",
@@ -44,24 +58,36 @@ _MILLION = 1_000_000
 @click.option("--seeds", type=int, metavar="N", help="Trainings of each arm.")
 @click.option("--epochs", type=int, metavar="N", help="Of each training.")
 @click.option("--base", metavar="BASE", help="A pretrained base: a weights file or a name.")
+@click.option("--example", is_flag=True, help="Print a job file with every key, and end.")
 @JSON
 def contrast(
-    job_file: str | None, experiment: str | None, output: str | None, *, as_json: bool, **given: Any
-) -> int:
+    job_file: str | None, experiment: str | None, output: str | None, *, as_json: bool,
+    example: bool, **given: Any,
+) -> int:  # fmt: skip
     """Train without augmentation, from K stored copies, on the fly and from prefixes, all alike.
 
     Weights, order and number of steps are the same in all arms; the report says what the arms reach
     and cost, which K suffices, and proves that K ≥ epochs ends with the weights of on-the-fly. Each
     training is kept as it finishes: the same command goes on where it stopped.
     """
-    from materialize.commands.interruption import orderly_end
+    from materialize.commands.interruption import interruption_noted, orderly_end
     from materialize.console import progress_shown
     from materialize.contrast.running import RESULT_FILE, open_bench, run_all
 
+    if example:
+        from materialize.contrast.job_keys import example_job
+
+        click.echo(example_job(), nl=False)
+        return ExitCode.DONE
     job = _job(job_file, experiment, _changes(given))
+    for caveat in job.caveats:
+        notify(caveat)
     start_keras()
     work = Path(output or f"{experiment or Path(str(job_file)).stem}-contrast")
-    with orderly_end(work), progress_shown() as progress:
+    with (
+        interruption_noted(lambda: _kept(work)), orderly_end(work), notices_shown(),
+        progress_shown() as progress,
+    ):  # fmt: skip
         bench = open_bench(job, work, progress)
         result = run_all(bench, command=_command(), progress=progress)
     report = write_report(result, bench)
@@ -74,6 +100,17 @@ def contrast(
         click.echo(f"\n{work / RESULT_FILE}\n{report}")
     # A proof that fails means that this machine trains otherwise twice, or that bytes differ.
     return ExitCode.DAMAGE if result.proof.holds is False else ExitCode.DONE
+
+
+def _kept(work: Path) -> str:
+    """What a contrast that is stopped now goes on from."""
+    from materialize.contrast.records import finished_runs
+
+    count = finished_runs(work)
+    if not count:
+        return "no training was finished yet; the same command goes on with the first"
+    trainings = "1 finished training is" if count == 1 else f"{count} finished trainings are"
+    return f"{trainings} kept, and the same command goes on with the next"
 
 
 def _job(job_file: str | None, experiment: str | None, changes: "Changes") -> "ContrastJob":
@@ -128,18 +165,22 @@ def _arguments(context: click.Context) -> list[str]:
 def write_report(result: "ContrastResult", bench: "Bench") -> Path:
     """The page, with the very copies that were trained on and where the dataset's bytes are."""
     from materialize.atomic import write_file
+    from materialize.contrast.cost import cost_of
     from materialize.pictures.gallery import GalleryOptions, draw_gallery
     from materialize.pictures.sheet import png_bytes
     from materialize.report.contrast_page import render_contrast
-    from materialize.summary import account_of
+    from materialize.summary import byte_account
 
     foundation = bench.foundation
     standing = foundation.opened.standing
     options = GalleryOptions(seed=bench.job.augmentation_seed)
     gallery = draw_gallery(foundation.source, foundation.population, foundation.pipeline, options)
-    account = account_of(foundation.directory, standing.populations, standing.manifest.shards)
+    account = byte_account(foundation.directory, standing.populations, standing.manifest)
     path = bench.work / REPORT_FILE
-    write_file(path, render_contrast(result, gallery=png_bytes(gallery), account=account))
+    page = render_contrast(
+        result, gallery=png_bytes(gallery), account=account, cost=cost_of(result)
+    )
+    write_file(path, page)
     return path
 
 
@@ -147,7 +188,9 @@ def print_contrast(result: "ContrastResult") -> None:
     """The arms, the verdicts and the proof, for a terminal."""
     from materialize.commands.output import table
 
-    click.echo(f"{result.title} ({result.form} form)\n")
+    # Only experiments that come with the package have two forms that people know of.
+    form = f" ({result.form} form)" if result.experiment is not None else ""
+    click.echo(f"{result.title}{form}\n")
     table("Test accuracy", [_accuracy_row(arm) for arm in result.arms])
     table("Seconds of a training", [_time_row(arm) for arm in result.arms])
     table(
@@ -185,10 +228,12 @@ def _time_row(arm: "ArmSummary") -> tuple[str, str, str]:
     remark = (
         f"wait {arm.wait_s:.1f}, compute {arm.compute_s:.1f}; CPU {arm.cpu_s:.1f} of which "
         f"augment {arm.augment_s:.2f}, read {arm.read_s:.2f}; {arm.images_per_s:,.0f} images/s, "
-        f"stall {100 * arm.stall_fraction:.1f} %, {arm.stored_bytes / _MILLION:,.1f} MB stored"
+        f"stall {100 * arm.stall_fraction:.1f} %, {arm.stored_bytes / _MILLION:,.1f} MB stored; "
+        f"before that {arm.warmup_s + arm.compile_s:.1f} of loading code and compiling"
     )
     return arm.name, f"{arm.wall_s:.1f}", remark
 
 
 def _needs(seeds: int | None, remark: str) -> str:
-    return remark if seeds is None else f"needs n ≥ {seeds}"
+    needed = "" if seeds is None else f"needs n ≥ {seeds}"
+    return "; ".join(filter(None, (needed, remark)))

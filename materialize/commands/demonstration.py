@@ -88,10 +88,13 @@ def _contrasted(
     """Trains without augmentation, from stored copies, on the fly and from prefixes."""
     from materialize.commands.contrasting import write_report
     from materialize.commands.frameworks import start_keras
+    from materialize.commands.notices import notify
     from materialize.contrast.job_files import Changes, read_experiment
     from materialize.contrast.running import open_bench, run_all
 
     job = read_experiment(_EXPERIMENT, Changes(seeds=seeds))
+    for caveat in job.caveats:
+        notify(caveat)
     start_keras()
     bench = open_bench(job, work, progress)
     command = f"materialize contrast --experiment {_EXPERIMENT} --seeds {seeds} --output {work}"

@@ -12,25 +12,19 @@ def start_keras() -> None:
     Its lines go straight to the process' standard error, past Python. What fails still raises.
 
     Raises:
-        ConfigError: Keras is not installed.
+        ConfigError: Keras, or its backend, is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _standard_error_silenced():
-        try:
-            import keras
-        except ModuleNotFoundError as error:
-            from materialize.errors import ConfigError
+    with standard_error_silenced():
+        from materialize.libraries import load_library
 
-            raise ConfigError(
-                f"training: expected Keras and a backend, found no {error.name}; "
-                "pip install 'materialize[train]'",
-                {"expected": "keras", "found": error.name},
-            ) from error
+        keras = load_library("keras", "training")
         keras.ops.convert_to_tensor(0.0)
 
 
 @contextmanager
-def _standard_error_silenced() -> Iterator[None]:
+def standard_error_silenced() -> Iterator[None]:
+    """Nothing reaches standard error, not even from C++, as long as this lasts."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,6 +1,6 @@
 """An orderly end: when a signal stops a command, its workers end and their leftovers go."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,20 @@ def orderly_end(directory: str | Path) -> Iterator[None]:
         _end_workers()
         for name in ("", SHARDS_DIRECTORY, RECEIPTS_DIRECTORY):
             sweep_temporaries(Path(directory) / name)
+        raise
+
+
+@contextmanager
+def interruption_noted(kept: Callable[[], str]) -> Iterator[None]:
+    """Says what is true of the work when a signal stops the block.
+
+    Args:
+        kept: gives what is there to go on from; it is shown behind ``stopped by Ctrl-C;``.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(kept())
         raise
 
 

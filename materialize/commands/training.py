@@ -2,106 +2,39 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from materialize.commands.options import JSON
 from materialize.config import key_of
-from materialize.loader.opening import LoaderOptions
 from materialize.training.job import OPTION_NAMES, read_training_options, training_job
-from materialize.training.selection import Selection
-from materialize.training.settings import TrainingSettings
-from materialize.training.transfer import Transfer
+from materialize.training.job_keys import REQUIRED, SECTIONS, default, example_job
 
 if TYPE_CHECKING:
     from materialize.training.ensemble import EnsembleReport
     from materialize.training.trainer import TrainingReport
 
-_DEFAULTS = {
-    field.name: field.default
-    for kind in (TrainingSettings, Selection, Transfer, LoaderOptions)
-    for field in fields(kind)
+_CLICK: Mapping[type, Mapping[str, Any]] = {
+    str: {"metavar": "TEXT"},
+    int: {"type": int, "metavar": "N"},
+    float: {"type": float, "metavar": "X"},
+    bool: {"is_flag": True},
 }
-
-_WHOLE: Mapping[str, Any] = {"type": int, "metavar": "N"}
-_NUMBER: Mapping[str, Any] = {"type": float, "metavar": "X"}
-_TEXT: Mapping[str, Any] = {"metavar": "TEXT"}
-_FLAG: Mapping[str, Any] = {"is_flag": True}
-
-_SECTIONS: Mapping[str, Mapping[str, tuple[str, Mapping[str, Any]]]] = {
-    "Run": {
-        "output": ("The run's directory; the same command goes on there.", {"metavar": "DIR"}),
-        "checkpoint_steps": ("Also save every N steps, not only after each epoch.", _WHOLE),
-        "checkpoint_s": ("Also save after so many seconds.", _NUMBER),
-    },
-    "Model": {
-        "model": ("cifar10, fashion-mnist, vgg16, mnist, blood-cells or resnet.", _TEXT),
-        "standardize": ("none, unit, symmetric, featurewise, samplewise or zca.", _TEXT),
-        "mixed_precision": ("Compute in float16; for GPUs.", _FLAG),
-        "seed": ("Initial weights, dropout and order.", _WHOLE),
-        "deterministic": ("Only operations that give the same bits twice.", _FLAG),
-    },
-    "Transfer": {
-        "base": ("A pretrained base: NAME, NAME=FILE, or a file of SqueezeNet's.", _TEXT),
-        "train_from": ("The layer from which the base is trained.", _TEXT),
-        "head_epochs": ("Of the head alone, before.", _WHOLE),
-        "head_learning_rate": ("Of the head alone.", _NUMBER),
-        "dropout": ("Before the head.", _NUMBER),
-    },
-    "Images": {
-        "copies": ("The first N copies of each image; all unless given.", _WHOLE),
-        "originals": ("Train on the untouched images.", _FLAG),
-        "per_epoch": ("one: epoch e shows copy e mod K; all: every copy.", _TEXT),
-        "fold": ("Hold out this fold of the training part, from 0.", _WHOLE),
-        "folds": ("How many folds there are; without --fold, a model for each.", _WHOLE),
-        "pinned": ("Digest of the manifest to read.", _TEXT),
-    },
-    "Steps": {
-        "epochs": ("How many, at most.", _WHOLE),
-        "batch_size": ("Images of a step.", _WHOLE),
-        "steps_per_epoch": ("Steps of an epoch; all there are unless given.", _WHOLE),
-        "optimizer": ("adam, adamw, sgd, rmsprop, nadam or lion.", _TEXT),
-        "learning_rate": ("Of the first step, or the highest.", _NUMBER),
-        "momentum": ("For sgd and rmsprop.", _NUMBER),
-        "weight_decay": ("Decoupled; the optimiser's own unless given.", _NUMBER),
-        "clip_norm": ("The largest norm of all gradients.", _NUMBER),
-        "schedule": ("constant, cosine, exponential or plateau.", _TEXT),
-        "warmup_steps": ("Steps over which cosine rises.", _WHOLE),
-        "schedule_factor": ("What exponential and plateau multiply by.", _NUMBER),
-        "schedule_patience": ("Epochs that plateau waits.", _WHOLE),
-    },
-    "Labels": {
-        "label_smoothing": ("So much of a label goes to all classes.", _NUMBER),
-        "class_weights": ("balanced; in a job file also a list of numbers.", _TEXT),
-    },
-    "Stopping": {
-        "patience": ("Stop after N epochs without a better one.", _WHOLE),
-        "monitor": ("What better means: val_loss, val_accuracy, loss, accuracy.", _TEXT),
-        "keep": ("Which weights to end with: last or best.", _TEXT),
-    },
-    "Reading": {
-        "shuffle": ("global, window or none.", _TEXT),
-        "block_rows": ("For window: neighbours read together.", _WHOLE),
-        "window_blocks": ("For window: blocks that are mixed.", _WHOLE),
-        "threads": ("That read.", _WHOLE),
-        "prefetch": ("Calls ahead of the model.", _WHOLE),
-        "verify": ("Check shards: first time, always or never.", _TEXT),
-        "on_damage": ("error, or regenerate from the source.", _TEXT),
-    },
-}  # fmt: skip
+"""How click is told of each kind of key."""
 
 
 class _TrainCommand(click.Command):
-    """Shows its options under the headlines of `_SECTIONS`."""
+    """Shows its options under the headlines of `job_keys.SECTIONS`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes each section, then what belongs to none."""
         records = {p.name: p.get_help_record(ctx) for p in self.get_params(ctx)}
         grouped = {
             headline: [records.pop(name) for name in options]
-            for headline, options in _SECTIONS.items()
+            for headline, options in SECTIONS.items()
         }
         for headline, lines in {**grouped, "Options": list(records.values())}.items():
             with formatter.section(headline):
@@ -123,18 +56,26 @@ class _TrainCommand(click.Command):
 
 
 def _training_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for options in reversed(list(_SECTIONS.values())):
-        for name, (text, kind) in reversed(options.items()):
-            default = _DEFAULTS.get(name)
-            if isinstance(default, str | int | float) and not isinstance(default, bool):
-                text += f"  [default: {default:g}]" if isinstance(default, float) else (
-                    f"  [default: {default}]"
-                )  # fmt: skip
-            key = key_of(name)
+    for keys in reversed(list(SECTIONS.values())):
+        for name, key in reversed(list(keys.items())):
+            option = key_of(name)
             # A flag that a job file sets must be possible to take back.
-            flag = f"--{key}/--no-{key}" if kind is _FLAG else f"--{key}"
-            command = click.option(flag, name, default=None, help=text, **kind)(command)
+            flag = f"--{option}/--no-{option}" if key.kind is bool else f"--{option}"
+            add = click.option(
+                flag, name, default=None, help=key.text + _aside(name), **_CLICK[key.kind]
+            )
+            command = add(command)
     return command
+
+
+def _aside(name: str) -> str:
+    """An option's default, or that it must be given."""
+    if name in REQUIRED:
+        return "  [required, here or in the job file]"
+    value = default(name)
+    if isinstance(value, bool) or value is None:
+        return ""
+    return f"  [default: {value:g}]" if isinstance(value, float) else f"  [default: {value}]"
 
 
 @click.command(cls=_TrainCommand)
@@ -142,25 +83,32 @@ def _training_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_training_options
 @click.option("--job", "job_file", type=click.Path(), metavar="FILE",
               help="A TOML file with these options as keys; what is given here wins.")  # fmt: skip
+@click.option("--example", is_flag=True, help="Print a job file with every key, and end.")
 @JSON
-def train(as_json: bool, job_file: str | None, **given: Any) -> None:
+def train(as_json: bool, job_file: str | None, example: bool, **given: Any) -> None:
     """Train a model on a dataset; killed anywhere, the same command goes on.
 
     Validation and test images are the untouched ones of those parts, and are never augmented.
     Equal shards, seed and environment give equal weights: their digest is printed and stored.
     """
     from materialize.commands.frameworks import start_keras
+    from materialize.commands.interruption import interruption_noted
+    from materialize.commands.notices import notices_shown
     from materialize.console import progress_shown
     from materialize.training.ensemble import train_folds
     from materialize.training.record import FLAGS
     from materialize.training.trainer import train_dataset
 
+    if example:
+        click.echo(example_job(), nl=False)
+        return
     options = read_training_options(job_file) if job_file else {}
     options |= {name: given[name] for name in OPTION_NAMES if given.get(name) is not None}
     job = training_job(options, origin=job_file or "the command line")
     start_keras()
     flags = {name: os.environ[name] for name in FLAGS if name in os.environ}
-    with progress_shown() as progress:
+    kept = partial(_kept, Path(job.output))
+    with interruption_noted(kept), notices_shown(), progress_shown() as progress:
         if job.all_folds is not None:
             folds = train_folds(
                 job.dataset, job.output, job.settings, folds=job.all_folds,
@@ -174,6 +122,18 @@ def train(as_json: bool, job_file: str | None, **given: Any) -> None:
             transfer=job.transfer, flags=flags, progress=progress,
         )  # fmt: skip
     _print(report, as_json)
+
+
+def _kept(output: Path) -> str:
+    """What a training that is stopped now goes on from."""
+    from materialize.training.checkpoint import CHECKPOINT_FILE
+
+    if any(output.rglob(CHECKPOINT_FILE)):
+        return "the last checkpoint is kept, and the same command goes on from it"
+    return (
+        "no checkpoint was written yet, so the same command starts over; the first comes after an "
+        "epoch, or earlier with --checkpoint-s or --checkpoint-steps"
+    )
 
 
 def _print_folds(report: "EnsembleReport", as_json: bool) -> None:
@@ -223,11 +183,13 @@ def _rows(report: "TrainingReport") -> Sequence[tuple[str, str, str]]:
     last = result.epochs[-1]
     stopped = "stopped early, " if result.stopped_early else ""
     rows = [
-        ("epochs", str(len(result.epochs)), f"{stopped}best epoch {result.best_epoch}, from 0"),
+        ("epochs", str(len(result.epochs)), f"{stopped}the best is number {result.best_epoch + 1}"),
         ("time", duration(result.seconds), f"{result.cpu_s:.1f} s of processor time"),
         ("speed", f"{result.images_per_s:,.0f} images/s", "while reading and computing"),
         ("stall", f"{result.stall_fraction:.2%}",
          f"waited {result.wait_s:.2f} s, computed {result.compute_s:.2f} s"),
+        ("start", duration(result.warmup_s + result.compile_s),
+         "loading code and compiling, once; no part of speed and stall"),
         ("train", f"{last.accuracy:.2%}", f"loss {last.loss:.4f}, last epoch"),
     ]  # fmt: skip
     for name, evaluation in report.evaluations.items():

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from materialize.loader.loader import Loader
     from materialize.training.sweep import SweepResult
 
+_REQUIRED = "  [required]"
+
 
 @click.command(
     cls=SectionedCommand,
@@ -57,10 +59,14 @@ def activations(
 )
 @click.argument("dataset", type=click.Path())
 @click.option("--base", required=True, metavar="BASE",
-              help="NAME of keras.applications, NAME=FILE, or a file of SqueezeNet's.")  # fmt: skip
+              help="NAME of keras.applications, NAME=FILE, or a file of SqueezeNet's."
+              f"{_REQUIRED}")  # fmt: skip
 @click.option("--output", required=True, type=click.Path(), metavar="DIR",
-              help="Gets rows, figures and sweep.png; the same command goes on.")  # fmt: skip
-@click.option("--epochs", type=int, required=True, metavar="N", help="From the layer on.")
+              help="Gets rows, figures and sweep.png; the same command goes on."
+              f"{_REQUIRED}")  # fmt: skip
+@click.option(
+    "--epochs", type=int, required=True, metavar="N", help="From the layer on.  [required]"
+)
 @click.option("--learning-rate", type=float, default=1e-4, show_default=True, metavar="X",
               help="From the layer on.")  # fmt: skip
 @click.option("--head-epochs", type=int, default=5, show_default=True, metavar="N",
@@ -81,6 +87,7 @@ def sweep(  # noqa: PLR0913  # click gives one argument for each option
     """Fine-tune a pretrained base from each layer on, with repeats, and draw what it gives."""
     from materialize.atomic import write_file
     from materialize.commands.frameworks import start_keras
+    from materialize.commands.interruption import interruption_noted
     from materialize.commands.output import print_json
     from materialize.console import progress_shown
     from materialize.training.settings import TrainingSettings
@@ -91,7 +98,7 @@ def sweep(  # noqa: PLR0913  # click gives one argument for each option
     settings = TrainingSettings(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     chosen = (-1,) if originals else copies
     start_keras()
-    with progress_shown() as progress:
+    with interruption_noted(lambda: _kept(Path(output))), progress_shown() as progress:
         result = sweep_layers(
             lambda seed: _parts(dataset, batch_size, seed, chosen), settings,
             Transfer(base=base, head_epochs=head_epochs), seeds=range(seeds),
@@ -104,6 +111,16 @@ def sweep(  # noqa: PLR0913  # click gives one argument for each option
         print_json(result.to_json())
     else:
         _print_sweep(result, picture)
+
+
+def _kept(output: Path) -> str:
+    """What a sweep that is stopped now goes on from."""
+    from materialize.training.sweep import ROWS_DIRECTORY
+
+    count = sum(1 for _ in (output / ROWS_DIRECTORY).glob("*.json"))
+    if not count:
+        return "no row was finished yet, so the same command starts over"
+    return f"{count} finished row{'s are' if count > 1 else ' is'} kept; the same command goes on"
 
 
 def _parts(
@@ -133,11 +150,10 @@ def _print_sweep(result: "SweepResult", picture: Path) -> None:
     for part in result.parts:
         rows = []
         for layer in result.layers:
-            found = estimate(result.accuracies(layer, part))
+            found = estimate(result.accuracies(layer, part), within=(0.0, 1.0))
             interval = ""
             if found.low is not None and found.high is not None:
-                # An accuracy is at least 0 and at most 1, whatever Student's t says.
-                interval = f"{max(found.low, 0):.1%} to {min(found.high, 1):.1%}, "
+                interval = f"{found.low:.1%} to {found.high:.1%}, "
             rows.append((layer, f"{found.mean:.1%}", f"{interval}{trained[layer]:,} parameters"))
         table(f"Accuracy on {part}, trained from", rows)
     click.echo(f"\nLook at {picture}")

@@ -93,14 +93,14 @@ def _summary(
     arm: Arm, bench: Bench, runs: Sequence[RunResult], scores: Mapping[str, Mapping[int, float]]
 ) -> ArmSummary:
     mine = [run for run in runs if run.name == arm.name]
-    accuracy = estimate(list(scores[arm.name].values()))
+    accuracy = estimate(list(scores[arm.name].values()), within=(0.0, 1.0))
     paired = _paired(scores, arm.name, REFERENCE)
     validation = [run.val_accuracy for run in mine if run.val_accuracy is not None]
     train = _mean(run.train_accuracy for run in mine)
     against = _mean(validation) if validation else accuracy.mean
     figures = (
         "wall_s", "cpu_s", "augment_s", "read_s", "wait_s", "compute_s", "images_per_s",
-        "stall_fraction",
+        "stall_fraction", "warmup_s", "compile_s",
     )  # fmt: skip
     return ArmSummary(
         name=arm.name, arm=arm.kind, copies=arm.copies, num_seeds=len(scores[arm.name]),
@@ -115,6 +115,8 @@ def _summary(
         },
         stored_bytes=bench.foundation.stored_bytes(arm.kind, arm.copies),
         build_s=bench.foundation.build_seconds(arm.kind, arm.copies),
+        num_shards=bench.foundation.num_shards(arm.kind, arm.copies),
+        generation_s=bench.foundation.generation_seconds(arm.kind, arm.copies),
         **{name: _mean(getattr(run, name) for run in mine) for name in figures},
     )  # fmt: skip
 
@@ -148,7 +150,7 @@ def _ablation(
         if variant is None:
             continue
         reference = REFERENCE if variant.kind == "without" else "none"
-        accuracy = estimate(list(scores[arm.name].values()))
+        accuracy = estimate(list(scores[arm.name].values()), within=(0.0, 1.0))
         paired = _paired(scores, arm.name, reference)
         yield AblationRow(
             label=variant.label, transform=variant.transform, kind=variant.kind,
@@ -167,7 +169,7 @@ def _paired(
     """An arm minus another, seed by seed; None for itself, or if the other was not run."""
     if name == reference or reference not in scores:
         return None
-    return estimate(differences(scores[name], scores[reference]))
+    return estimate(differences(scores[name], scores[reference]), within=(-1.0, 1.0))
 
 
 def _published(job: ContrastJob, summaries: Sequence[ArmSummary]) -> Iterator[PublishedFigure]:
@@ -192,12 +194,16 @@ def _figure(summary: ArmSummary, measure: str) -> float | None:
 
 
 def _notes(job: ContrastJob, runs: Sequence[RunResult]) -> tuple[str, ...]:
-    notes = [_INTERVALS, *job.notes]
+    notes = [_INTERVALS, *(_capital(caveat) for caveat in job.caveats), *job.notes]
     if job.form == "quick":
         notes.append(_QUICK)
     if len({run.num_steps for run in runs}) > 1:
         notes.append(_EARLY)
     return tuple(notes)
+
+
+def _capital(caveat: str) -> str:
+    return f"{caveat[:1].upper()}{caveat[1:]}."
 
 
 def _environment() -> dict[str, Any]:

@@ -171,7 +171,7 @@ def _run_result(  # everything a run left behind
         initial_weights=result.initial_weights_digest, weights=result.weights_digest,
         num_steps=result.num_steps, wall_s=result.seconds, cpu_s=result.cpu_s,
         augment_s=result.augment_s, read_s=result.read_s, wait_s=result.wait_s,
-        compute_s=result.compute_s, compile_s=result.compile_s,
+        compute_s=result.compute_s, compile_s=result.compile_s, warmup_s=result.warmup_s,
         images_per_s=result.images_per_s, stall_fraction=result.stall_fraction,
         stopped_early=result.stopped_early,
         extra_scores=scores,

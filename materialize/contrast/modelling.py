@@ -10,12 +10,35 @@ from materialize.contrast.foundation import Foundation
 from materialize.contrast.jobs import ContrastJob
 from materialize.errors import ConfigError
 from materialize.loader.loader import Loader
+from materialize.training.bases import base_from_text
 from materialize.training.first_layers import first_layers
-from materialize.training.models import make_model
+from materialize.training.models import check_name, make_model
 from materialize.training.transfer import HEAD, Transfer, make_transfer_model
+from pipelines.standardization import standardization_from_text
 
 if TYPE_CHECKING:
     import keras
+
+
+def check_model(job: ContrastJob) -> None:
+    """Refuses what would fail at the first run, after a dataset was built for it.
+
+    Raises:
+        ConfigError: no such model or base, or a layer of none.
+        MissingPathError: no such weights.
+        ParameterError: no such standardisation.
+    """
+    if job.base is None and job.train_from is not None:
+        raise ConfigError(
+            f"train-from: expected a base with it, found {job.train_from!r} alone; add --base NAME "
+            "or --base FILE",
+            {"name": "base", "found": None},
+        )
+    if job.base is not None:
+        base_from_text(job.base)
+    else:
+        check_name(job.training.model)
+    standardization_from_text(job.training.standardize)
 
 
 def new_model(
@@ -33,13 +56,8 @@ def new_model(
         ConfigError: no such model or base, or it does not fit the images.
         ParameterError: no such standardisation.
     """
+    check_model(job)
     settings, count = job.training, len(training.class_names)
-    if job.base is None and job.train_from is not None:
-        raise ConfigError(
-            f"train-from: expected a base with it, found {job.train_from!r} alone; add --base NAME "
-            "or --base FILE",
-            {"name": "base", "found": None},
-        )
     dtype = training.image_dtype.name
     if job.base is not None:
         transfer = Transfer(base=job.base, train_from=job.train_from or HEAD, head_epochs=0)

@@ -56,7 +56,6 @@ def prepare(name: str, folder: Path, work: Path) -> Prepared:
             f"prepare: expected the name of a preparation, got {name!r}; {hint}",
             {"name": "prepare", "expected": tuple(PREPARATIONS), "found": name},
         )
-    make_directory(work)
     return PREPARATIONS[name](folder, work)
 
 
@@ -109,11 +108,17 @@ def _table(work: Path, folder: Path, rows: Iterable[tuple[str, str, str]]) -> So
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label", "split"))
     writer.writerows(rows)
+    make_directory(work)
     write_file(work / TABLE_NAME, text.getvalue().encode("utf-8"))
     return open_source(work / TABLE_NAME, root=str(folder))
 
 
 def _expect(folder: Path, paths: Iterable[Path]) -> None:
+    if not folder.exists():
+        raise SourceError(
+            f"{folder} does not exist: expected the data set's own folder; check the path",
+            {"path": str(folder)},
+        )
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise SourceError(

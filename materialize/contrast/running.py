@@ -18,6 +18,7 @@ from materialize.contrast.conclusions import conclude
 from materialize.contrast.foundation import lay_foundation
 from materialize.contrast.jobs import ContrastJob
 from materialize.contrast.measurement import Bench, finished_run
+from materialize.contrast.modelling import check_model
 from materialize.contrast.records import RUNS_DIRECTORY
 from materialize.contrast.results import ContrastResult, EnsembleResult
 from materialize.progress import Progress
@@ -62,10 +63,13 @@ def open_bench(job: ContrastJob, work: str | Path, progress: Progress | None = N
         MaterializeError: whatever prevents the dataset.
     """
     work = Path(work)
+    check_model(job)
+    # Before anything is written, so that a contrast that cannot begin leaves nothing behind.
+    foundation = lay_foundation(job, work, progress)
     for directory in (work, work / RUNS_DIRECTORY):
         make_directory(directory)
         sweep_temporaries(directory)
-    return Bench(job, lay_foundation(job, work, progress), work)
+    return Bench(job, foundation, work)
 
 
 def run_all(bench: Bench, *, command: str = "", progress: Progress | None = None) -> ContrastResult:

@@ -20,6 +20,7 @@ POWER = 0.8
 """With which ``needed_seeds`` would decide."""
 MOST_SEEDS = 1000
 """Beyond this, more seeds are no advice."""
+_TWO = "two seeds say next to nothing: run at least three"
 
 
 def differences(
@@ -68,13 +69,15 @@ def judge(
     not_below = float(stats.t.sf((interval.mean + margin) / error, freedom))
     not_above = float(stats.t.cdf((interval.mean - margin) / error, freedom))
     p_value = max(not_below, not_above)
+    caveat = _TWO if len(paired) == 2 else ""
     if p_value < ALPHA:
-        return _told(seen, "equivalent", "", p_value=p_value)
+        return _told(seen, "equivalent", caveat, p_value=p_value)
     if float(stats.t.cdf((interval.mean + margin) / error, freedom)) < ALPHA:
-        return _told(seen, "worse", "", p_value=p_value)
+        return _told(seen, "worse", caveat, p_value=p_value)
     needed = needed_seeds(interval.mean, error * math.sqrt(len(paired)), margin)
+    why = "; ".join(filter(None, (_why_undecided(interval, margin, needed), caveat)))
     return _told(
-        seen, "inconclusive", _why_undecided(interval, margin, needed),
+        seen, "inconclusive", why,
         p_value=p_value, needed=None if needed is None else max(needed, len(paired) + 1),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from materialize.loader.feeds import Feed
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
+from materialize.loader.starting import note_images
 from materialize.recipe import whole_number
 from pipelines.standardizer import Standardizer
 
@@ -74,6 +75,8 @@ class Loader:
 
     Iterating gives the rest of the current epoch and then moves on to the next one, so that
     ``for epoch in range(n): for batch in loader:`` trains n epochs, also after `load_state_dict`.
+    Memory is used again when nobody holds a batch of it any more: a loop over large images that
+    ends with ``del batch`` is faster for it, as the same memory stays in the processor's cache.
 
     Args:
         feed: where the pixels come from.
@@ -136,7 +139,9 @@ class Loader:
         with closing(self.epoch(epoch, place=self._place)) as batches:  # type: ignore[type-var]
             for batch in batches:
                 self._place = batch.stop
-                yield batch
+                handed = [batch]
+                del batch  # memory is used again as soon as nobody holds it
+                yield handed.pop()
         self._epoch, self._place = epoch + 1, 0
 
     @property
@@ -174,7 +179,9 @@ class Loader:
         try:
             with closing(slabs):  # type: ignore[type-var]
                 for slab in slabs:
-                    yield from slab
+                    slab.reverse()
+                    while slab:
+                        yield slab.pop()  # held by the receiver alone from here on
         finally:
             self._feed.end_epoch()
 
@@ -228,6 +235,19 @@ class Loader:
         images = np.empty((len(rows), *self.image_shape), self.image_dtype)
         self._fetch(rows, copies, images)
         return images
+
+    def warm_up(self, epoch: int = 0) -> None:
+        """Does what a process does once, such as loading compiled code, and hands nothing out.
+
+        Args:
+            epoch: whose first image is fetched for it.
+
+        Raises:
+            ShardError: pixels cannot be read; see the feed.
+        """
+        for _ in range(2):  # the first images of a process are made without compiled code
+            rows, copies = self._epoch_order(epoch).at(0, min(self.num_places, 1))
+            self.images(rows, copies)
 
     @property
     def is_even(self) -> bool:
@@ -338,8 +358,9 @@ class Loader:
         """Writes (m, H, W, C) images as levels, or as numbers."""
         if self._standardizer is None:
             self._feed.fetch(rows, copies, images)
-            return
-        levels = np.empty(images.shape, self._feed.image_dtype)
-        self._feed.fetch(rows, copies, levels)
-        with self._feed.spent.on("read"):
-            self._standardizer.apply(levels, images)
+        else:
+            levels = np.empty(images.shape, self._feed.image_dtype)
+            self._feed.fetch(rows, copies, levels)
+            with self._feed.spent.on("read"):
+                self._standardizer.apply(levels, images)
+        note_images()

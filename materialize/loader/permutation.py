@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.canonical import canonical_json
+from materialize.loader.starting import is_started
 from pipelines.compiled import Array, Int, compiled
 
 NAME = "feistel12-murmur3/1"
@@ -31,6 +32,8 @@ NAME = "feistel12-murmur3/1"
 _ROUNDS = 12
 _MAX_BITS = 62
 _MIX_1, _MIX_2 = 0x85EBCA6B, 0xC2B2AE35
+_MOST_IN_NUMPY = 2**14
+"""Places that NumPy walks in the time in which compiled code would not even have been loaded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,9 @@ class Permutation:
                 f"places {values.min()} to {values.max()} are not within [0, {self.size})"
             )
         bits = max(self.size - 1, 1).bit_length()
-        result: NDArray[np.int64] = _walk(values, self.keys, self.size, bits, backward)
+        is_early = not is_started() and len(values) <= _MOST_IN_NUMPY
+        walk = walk_in_numpy if is_early else _walk
+        result: NDArray[np.int64] = walk(values, self.keys, self.size, bits, backward)
         return result
 
 
@@ -114,3 +119,42 @@ def _walk(values: Array, keys: Array, size: Int, bits: Int, backward: bool) -> A
                 break
         out[index] = np.int64(value)
     return out
+
+
+def walk_in_numpy(
+    values: NDArray[np.int64], keys: NDArray[np.uint32], size: int, bits: int, backward: bool
+) -> NDArray[np.int64]:
+    """What the compiled walk gives, for the first places of a process; forty times slower.
+
+    Args:
+        values: (m,) in [0, size); not modified.
+        keys: (12,) round keys.
+        size: at most 2**bits.
+        bits: of a value.
+        backward: whether the rounds are undone.
+    """
+    low_bits, mask_bits = np.uint64(bits // 2), np.uint64(bits - bits // 2)
+    low_mask, high_mask = ((np.uint64(1) << n) - np.uint64(1) for n in (low_bits, mask_bits))
+    steps = range(_ROUNDS - 1, -1, -1) if backward else range(_ROUNDS)
+    out = values.astype(np.uint64)
+    outside: NDArray[np.int64] = np.arange(len(out))
+    while len(outside):
+        low, high = out[outside] & low_mask, out[outside] >> low_bits
+        for number in steps:
+            if number % 2 == 0:
+                high ^= _mixed(low, keys[number]) & high_mask
+            else:
+                low ^= _mixed(high, keys[number]) & low_mask
+        out[outside] = (high << low_bits) | low
+        outside = outside[out[outside] >= np.uint64(size)]
+    return out.astype(np.int64)
+
+
+def _mixed(half: NDArray[np.uint64], key: np.uint32) -> NDArray[np.uint64]:
+    """MurmurHash3's finaliser of (half ⊕ key), modulo 2**32."""
+    mixed = half.astype(np.uint32) ^ key
+    mixed ^= mixed >> np.uint32(16)
+    mixed *= np.uint32(_MIX_1)
+    mixed ^= mixed >> np.uint32(13)
+    mixed *= np.uint32(_MIX_2)
+    return (mixed ^ (mixed >> np.uint32(16))).astype(np.uint64)

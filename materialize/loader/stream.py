@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from materialize.errors import ConfigError
 from materialize.loader.loader import Loader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL, Visits
@@ -55,8 +56,18 @@ class StreamingLoader(Loader):
             copies = manifest.copies if samples.split == "train" else (ORIGINAL,)
         chosen = tuple(range(copies)) if isinstance(copies, int) else tuple(copies)
         visits = Visits(chosen, per_epoch)
+        try:
+            feed = opened.feed(samples, chosen)
+        except ConfigError as error:
+            if not isinstance(copies, int) or error.facts.get("expected") != manifest.copies:
+                raise
+            raise ConfigError(
+                f"copies: expected at most the {manifest.copies} that are stored, got {copies}; "
+                f"make more with `materialize extend {dataset} --copies {copies}`",
+                {"name": "copies", "expected": manifest.copies, "found": copies},
+            ) from None
         super().__init__(
-            opened.feed(samples, chosen),
+            feed,
             samples,
             visits,
             batch_size=batch_size,

@@ -112,8 +112,8 @@ def _opener(spec: object) -> tuple[str, _Opener]:
         return "a folder", _Opener(FolderOptions, lambda o: FolderSource(path, o))
     if not path.exists():
         nearest = difflib.get_close_matches(str(spec), [_DIGITS], n=1)
-        hint = f"did you mean {nearest[0]}? " if nearest else ""
-        raise SourceError(f"there is no source {path}; {hint}{_ACCEPTED}", {"path": str(path)})
+        hint = f"did you mean {nearest[0]}?" if nearest else "check the path"
+        raise SourceError(f"{path} does not exist: {_ACCEPTED}; {hint}", {"path": str(path)})
     match path.suffix.lower():
         case ".csv" | ".tsv":
             return "a table", _Opener(TableOptions, lambda o: TableSource(path, o))

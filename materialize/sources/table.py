@@ -154,7 +154,7 @@ def _recognised(
         if len(matching) > 1:
             raise SourceError(
                 f"{table}: columns {first_few(matching)} could each hold the {role}: say which "
-                f"with the option {role}-column",
+                f"with --{role}-column",
                 {"path": str(table), "columns": matching},
             )
         if matching:
@@ -166,7 +166,7 @@ def _no_column(table: Path, header: Sequence[str], role: str, which: str) -> Sou
     none = " (an empty name if there are no labels)" if role == "label" else ""
     return SourceError(
         f"{table} has no {role} column {which} among {', '.join(header)}: "
-        f"name it with the option {role}-column{none}",
+        f"name it with --{role}-column{none}",
         {"path": str(table), "columns": list(header)},
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from materialize.errors import ConfigError
+from materialize.errors import ConfigError, MissingPathError
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL
 from materialize.loader.stream import StreamingLoader
@@ -66,6 +66,12 @@ def draw_run(
 def _record(run: Path) -> dict[str, Any]:
     try:
         record = json.loads((run / RECORD_FILE).read_bytes())
+    except FileNotFoundError as error:
+        lacks = f"has no {RECORD_FILE}" if run.is_dir() else "does not exist"
+        raise MissingPathError(
+            f"{run} {lacks}: expected the --output of `materialize train`; check the path",
+            {"path": str(run), "expected": RECORD_FILE},
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{run}: expected the directory of a training with its {RECORD_FILE}, found none that "

@@ -1,4 +1,4 @@
-"""What Keras does not abstract of TensorFlow, JAX and PyTorch: determinism, generators, threads.
+"""What Keras does not abstract of TensorFlow, JAX, PyTorch: determinism, tracing, generators.
 
 Everything else in this package uses Keras' own interface, so that ``KERAS_BACKEND`` chooses freely.
 """
@@ -44,6 +44,28 @@ def make_deterministic() -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
+
+
+def prepare_predictions(model: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Has a backend that traces functions trace a model's predictions, once.
+
+    Every model is a new function to TensorFlow. When some in a row are asked about a few batches
+    each, most of the calls trace, which it takes for one function that is traced again and again;
+    a function that is traced before it is called is counted right.
+
+    Args:
+        model: a Keras model.
+        shape: (n, H, W, C) of the batches.
+        dtype: of the batches.
+    """
+    if backend_name() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    model.make_predict_function()
+    trace = getattr(model.predict_function, "get_concrete_function", None)
+    if trace is not None:  # a model that runs eagerly is never traced
+        trace([(tf.TensorSpec(shape, dtype),)])
 
 
 def generator_states() -> list[NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from materialize.errors import ConfigError
+from materialize.errors import ConfigError, MissingPathError
 from materialize.training.squeezenet import (
     SMALLEST_PX,
     holds_squeezenet,
@@ -71,7 +71,8 @@ class Base:
         """Checks the name, and that there is something to read.
 
         Raises:
-            ConfigError: there is no such base, or no such file.
+            ConfigError: there is no such base.
+            MissingPathError: there is no such file.
         """
         if self.name not in BASES:
             close = difflib.get_close_matches(self.name, BASES, n=1, cutoff=0.5)
@@ -87,10 +88,10 @@ class Base:
                 {"name": "base", "expected": "a file", "found": IMAGENET},
             )
         if self.weights not in (IMAGENET, FRESH) and not Path(self.weights).is_file():
-            raise ConfigError(
-                f"base {self.name}: expected weights in {self.weights}, found no file there; give "
-                "a path, imagenet or none",
-                {"name": "base", "expected": "a file", "found": self.weights},
+            raise MissingPathError(
+                f"{self.weights} does not exist: expected a file of weights for {self.name}, or "
+                "imagenet or none; check the path",
+                {"name": "base", "path": self.weights},
             )
 
 
@@ -102,7 +103,8 @@ def base_from_text(text: str) -> Base:
             ``NAME=FILE``, or a file of SqueezeNet's weights.
 
     Raises:
-        ConfigError: there is no such base or file.
+        ConfigError: there is no such base.
+        MissingPathError: there is no such file.
     """
     name, is_divided, weights = text.partition("=")
     if is_divided and name in BASES:
@@ -115,6 +117,12 @@ def base_from_text(text: str) -> Base:
                 {"name": "base", "expected": "NAME=FILE", "found": text},
             )
         return Base(SQUEEZENET, text)
+    if not is_divided and name not in BASES and (Path(text).suffix or len(Path(text).parts) > 1):
+        raise MissingPathError(
+            f"{text} does not exist: expected a file of a base's weights, or a name of "
+            "keras.applications; check the path",
+            {"name": "base", "path": text},
+        )
     return Base(name, weights or IMAGENET)
 
 

@@ -15,6 +15,7 @@ replaced by a rename, so a kill at any moment leaves the last complete one.
 import hashlib
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ from numpy.typing import NDArray
 
 from materialize.atomic import write_file
 from materialize.canonical import canonical_json
+from materialize.config import key_of
 from materialize.training.backend import generator_states, set_generator_states
-from materialize.training.failures import CheckpointError
+from materialize.training.failures import CheckpointError, RunConflictError
 from materialize.training.result import EpochFigures
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class Standing:
     cpu_s: float = 0.0
     read_s: float = 0.0
     augment_s: float = 0.0
+    warmup_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,15 +204,13 @@ def check_inputs(found: dict[str, Any], expected: dict[str, Any], where: Path) -
         where: the file.
 
     Raises:
-        CheckpointError: they differ.
+        RunConflictError: they differ.
     """
     differences = list(_differences(found, expected, ""))
     if differences:
-        shown = "; ".join(f"{name} was {a!r} and is {b!r}" for name, a, b in differences[:5])
-        more = f"; and {len(differences) - 5} more" if len(differences) > 5 else ""
-        raise CheckpointError(
-            f"{where}: expected a checkpoint of this training, found one of another: {shown}{more}"
-            ". Take the settings and images it was begun with, or train into another directory",
+        raise RunConflictError(
+            f"{where.parent} holds another training: {'; '.join(_in_words(differences))}. Go on "
+            "with the settings and images it was begun with, or train into another directory",
             {"path": str(where), "differences": [name for name, _, _ in differences]},
         )
 
@@ -222,6 +223,36 @@ def _differences(found: Any, expected: Any, name: str) -> Any:
             yield from _differences(found.get(key), expected.get(key), inner)
     elif found != expected:
         yield name, found, expected
+
+
+_SAID = (
+    ("trainable", "other layers are trained"),
+    ("initial_weights", "the initial weights are others"),
+    ("training.source", "the dataset or its images are others"),
+    ("training.samples", "the training images are others"),
+    ("training.labels", "the labels are others"),
+    ("training.class_names", "the classes are others"),
+    ("training.order", "the order of the images is another"),
+    ("validation", "the validation images are others"),
+)
+"""What stands in inputs as a digest or a list, and how to say that it differs."""
+
+
+def _in_words(differences: Sequence[tuple[str, Any, Any]]) -> list[str]:
+    """What differs: options first, then what has no value that a person could compare."""
+    options, others = [], []
+    for name, was, now in differences:
+        said = [words for prefix, words in _SAID if name.startswith(prefix)]
+        if said:
+            others.append(said[0])
+        else:
+            option = key_of(name.rpartition(".")[2])
+            options.append(f"{option} was {_shown(was)}, now it is {_shown(now)}")
+    return list(dict.fromkeys(options + others))
+
+
+def _shown(value: Any) -> str:
+    return "not given" if value is None else str(value)
 
 
 def _array(variable: Any) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def draw_curves(epochs: Sequence[EpochFigures], best_epoch: int, *, title: str =
     _draw_figure(accuracy, epochs, "accuracy", best_epoch)
     _draw_seconds(seconds, epochs)
     for axes in (loss, accuracy, seconds):
-        axes.set_xlabel("epoch")
+        axes.set_xlabel("epoch, from 1")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
     if title:
@@ -52,9 +52,10 @@ def draw_curves(epochs: Sequence[EpochFigures], best_epoch: int, *, title: str =
 
 def _draw_figure(axes: "Axes", epochs: Sequence[EpochFigures], name: str, best: int) -> None:
     """One figure on the training and on the validation part."""
-    numbers = [figures.epoch for figures in epochs]
+    numbers = [figures.epoch + 1 for figures in epochs]  # as people count; files say 0
     style: dict[str, Any] = {"marker": "o", "markersize": 3 if len(epochs) <= 60 else 0}
-    axes.axvline(best, color=_MARK, linewidth=1, linestyle=":", label=f"best epoch: {best}")
+    label = f"best epoch: {best + 1}"
+    axes.axvline(best + 1, color=_MARK, linewidth=1, linestyle=":", label=label)
     axes.plot(numbers, [getattr(f, name) for f in epochs], color=_TRAINING, label="train", **style)
     validation = [getattr(figures, f"val_{name}") for figures in epochs]
     if None not in validation:
@@ -66,7 +67,7 @@ def _draw_figure(axes: "Axes", epochs: Sequence[EpochFigures], name: str, best: 
 
 def _draw_seconds(axes: "Axes", epochs: Sequence[EpochFigures]) -> None:
     """Where the time went, epoch by epoch."""
-    numbers = [figures.epoch for figures in epochs]
+    numbers = [figures.epoch + 1 for figures in epochs]
     below = [0.0] * len(epochs)
     for name, (label, colour) in _TIMES.items():
         values = [_rest(f) if name == "rest" else getattr(f, name) for f in epochs]

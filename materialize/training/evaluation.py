@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from materialize.errors import ConfigError
 from materialize.loader.loader import Loader
+from materialize.training.backend import prepare_predictions
 from materialize.training.failures import TrainingError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def evaluate(
     """
     check_labels(loader)
     rows, probabilities = [], []
+    _prepare(model, loader)
     for batch in _batches(loader, epoch):
         if not accepts_copies and (batch.copies >= 0).any():
             raise ConfigError(
@@ -180,6 +182,11 @@ def check_labels(loader: Loader) -> None:
 def _batches(loader: Loader, epoch: int) -> Iterator[Any]:
     with closing(loader.epoch(epoch)) as batches:  # type: ignore[type-var]  # a generator
         yield from batches
+
+
+def _prepare(model: "keras.Model", loader: Loader) -> None:
+    shape = (loader.batch_size, *loader.image_shape)
+    prepare_predictions(model, shape, loader.image_dtype.name)
 
 
 def _answers(model: "keras.Model", images: NDArray[Any], batch_size: int) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """What can go wrong with a training that is no option's fault."""
 
-from materialize.errors import MaterializeError
+from materialize.errors import MaterializeError, PlanConflictError
 
 
 class TrainingError(MaterializeError):
@@ -9,3 +9,7 @@ class TrainingError(MaterializeError):
 
 class CheckpointError(MaterializeError):
     """A checkpoint is damaged, or belongs to a training with other inputs."""
+
+
+class RunConflictError(CheckpointError, PlanConflictError):
+    """A directory belongs to another training."""

@@ -3,7 +3,9 @@
 Every arm of a contrast and every backend is fed here and in no other way: a batch from
 ``loader.epoch(e)``, its images as they are, its labels as rows of soft labels, one
 ``train_on_batch``. Between the request for a batch and its arrival the model waits; between the
-step's call and the numbers it returns the model computes; both are timed.
+step's call and the numbers it returns the model computes; both are timed. What a process does once
+is timed apart, or the first of several trainings would pay for all: the loader warms up before the
+first request, and a step that compiles the model is no computing.
 
 What decides the weights is the loader's identity, the settings and the initial weights. It stands
 in the checkpoint, and a training that differs in any of it is refused.
@@ -92,6 +94,7 @@ def fit(
     compile_model(model, settings, steps)
     run = _run(model, training, validation, settings, steps, directory)
     run.resume()
+    run.warm_up()
     if on_epoch is not None:
         on_epoch(tuple(run.standing.history))
     while not is_over(run.standing.history, settings):
@@ -165,6 +168,19 @@ class _Run:
             restore(self.model, found, path)
             self.standing, self.best = found.standing, found.best
 
+    def warm_up(self) -> None:
+        """Lets the loader do what it does once in a process, if there is anything left to train.
+
+        No other figure counts it: loading code is neither waiting nor augmenting.
+        """
+        if is_over(self.standing.history, self.settings):
+            return
+        start = time.perf_counter()
+        self.training.warm_up(self.standing.epoch)
+        self.standing.warmup_s += time.perf_counter() - start
+        self.marked = time.perf_counter(), time.process_time()
+        self.spent = self.training.spent()
+
     def train_epoch(self, progress: Progress | None) -> None:
         """Trains the epoch under way, from the batch on that is next."""
         standing, sums = self.standing, self.standing.sums
@@ -182,6 +198,7 @@ class _Run:
                 is_compiled = len(batch) in self.compiled
                 sums.add_times(arrived - asked, time.perf_counter() - arrived, is_compiled)
                 self.compiled.add(len(batch))
+                del batch  # the loader fills its memory again
                 standing.batch += 1
                 if self.is_time_to_save():
                     self.save()
@@ -250,6 +267,7 @@ class _Run:
             cpu_s=self.standing.cpu_s,
             read_s=self.standing.read_s,
             augment_s=self.standing.augment_s,
+            warmup_s=self.standing.warmup_s,
         )
 
     def best_epoch(self) -> int:

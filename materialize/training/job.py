@@ -14,7 +14,7 @@ that nobody knows are refused with the nearest one that exists.
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from materialize.config import key_of
 from materialize.errors import ConfigError
 from materialize.loader.opening import LoaderOptions
 from materialize.recipe import whole_number
+from materialize.training.job_keys import REQUIRED, meaning
 from materialize.training.selection import Selection
 from materialize.training.settings import TrainingSettings
 from materialize.training.transfer import Transfer
@@ -103,13 +104,14 @@ def training_job(options: Mapping[str, Any], *, origin: str = "the options") -> 
             outside its interval.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    for name in (*_PLACES, "epochs"):
-        if name not in given:
-            raise ConfigError(
-                f"{name}: expected a value, found none in {origin}; add --{name}, or {name} = … to "
-                "a job file given with --job",
-                {"name": name, "found": None},
-            )
+    missing = [name for name in REQUIRED if name not in given]
+    if missing:
+        named = ", ".join(f"{key_of(name)} ({meaning(name)})" for name in missing)
+        raise ConfigError(
+            f"{origin}: expected values for {named}, found none; give them as "
+            f"{_as_options(missing)}, or in a job file: `materialize train --example` prints one",
+            {"expected": REQUIRED, "found": sorted(given)},
+        )
     # folds without a fold means all of them, which is no selection.
     all_folds = given.pop("folds", None) if "fold" not in given else None
     transfer = _made(Transfer, given, origin) if "base" in given else None
@@ -129,6 +131,12 @@ def training_job(options: Mapping[str, Any], *, origin: str = "the options") -> 
         transfer,
         None if all_folds is None else whole_number("folds", all_folds, 2, 127),
     )
+
+
+def _as_options(names: Sequence[str]) -> str:
+    """How they are typed; the dataset is an argument."""
+    typed = ["DATASET" if name == "dataset" else f"--{key_of(name)}" for name in names]
+    return ", ".join(typed)
 
 
 def _made(kind: type[_T], given: Mapping[str, Any], origin: str) -> _T:

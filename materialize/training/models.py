@@ -212,6 +212,15 @@ def _residual(hidden: Any, channels: int, *, stride: int = 1, widens: bool = Fal
     return keras.layers.Add()([skipped, _convolution(branch, channels)])
 
 
+def check_name(name: str) -> None:
+    """Refuses a name that no model has.
+
+    Raises:
+        ConfigError: it is none of `MODELS`.
+    """
+    _builder(name)
+
+
 def _builder(name: str) -> Callable[[Any, Shape, int], Any]:
     if name not in MODELS:
         close = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.4)

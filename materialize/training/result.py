@@ -26,7 +26,7 @@ class EpochFigures:
     seconds: float
     """Wall clock, with validation and checkpoints."""
     wait_s: float
-    """Waiting for batches."""
+    """Waiting for batches, once the loader is warm."""
     compute_s: float
     """In training steps, up to the numbers they return; without ``compile_s``."""
     compile_s: float = 0.0
@@ -60,6 +60,9 @@ class TrainingResult:
     """CPU seconds of the training's loader: shards, or files and their decoding."""
     augment_s: float = 0.0
     """CPU seconds of the training's loader: drawing and rendering."""
+    warmup_s: float = 0.0
+    """Before the first batch of each process: the loader loads compiled code and reads one image.
+    No part of any other figure."""
 
     @property
     def images_per_s(self) -> float:

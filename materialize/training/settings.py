@@ -5,6 +5,7 @@ so what stands here goes into the run record and into every checkpoint, which re
 """
 
 import dataclasses
+import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,8 +101,10 @@ class TrainingSettings:
             ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("monitor", MONITORS),
             ("keep", KEEPS),
         ):  # fmt: skip
-            if getattr(self, name) not in choices:
-                _refuse(name, f"one of {', '.join(choices)}", getattr(self, name))
+            if (found := getattr(self, name)) not in choices:
+                close = difflib.get_close_matches(str(found), choices, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                _refuse(name, f"one of {', '.join(choices)}", found, hint)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             _refuse("momentum", f"0 with {self.optimizer} (it is for sgd and rmsprop)",
                     self.momentum)  # fmt: skip
@@ -156,8 +159,8 @@ def _class_weights(value: Any) -> str | tuple[float, ...] | None:
     return tuple(_number("class_weights", item, "above 0", lambda v: v > 0) for item in value)
 
 
-def _refuse(name: str, expected: str, found: Any) -> None:
+def _refuse(name: str, expected: str, found: Any, hint: str = "") -> None:
     raise ConfigError(
-        f"{name}: expected {expected}, got {found!r}",
+        f"{name}: expected {expected}, got {found!r}{hint}",
         {"name": name, "expected": expected, "found": found},
     )

@@ -24,6 +24,7 @@ from materialize.loader.loader import Loader
 from materialize.training.bases import base_from_text, weights_sha256
 from materialize.training.directory import write_json
 from materialize.training.evaluation import evaluate
+from materialize.training.failures import RunConflictError
 from materialize.training.fitting import Progress, fit
 from materialize.training.settings import TrainingSettings
 from materialize.training.transfer import (
@@ -108,7 +109,8 @@ def sweep(
         progress: called with ``1/20 fire6, seed 0`` …, the images trained on and their total.
 
     Raises:
-        ConfigError: no part is scored, no such layer, or a row is of another sweep.
+        ConfigError: no part is scored, or no such layer.
+        RunConflictError: a row is of another sweep.
         TrainingError: a loss became NaN or infinite.
     """
     make_directory(directory / ROWS_DIRECTORY)
@@ -148,8 +150,8 @@ class _Repeat:
         """
         if len(self.parts) < 2 or "train" not in self.parts:
             raise ConfigError(
-                f"sweep: expected a part train and one to score, got {', '.join(self.parts)}; cut "
-                "off a validation or test part with --split",
+                f"sweep: expected a part train and one to score, got {', '.join(self.parts)}; "
+                "build the dataset with --split 0.8/0.1/0.1 --originals",
                 {"expected": ("train", "val"), "found": tuple(self.parts)},
             )
 
@@ -228,9 +230,9 @@ def _read_row(path: Path, inputs: str) -> SweepRow | None:
     except FileNotFoundError:
         return None
     if stored.get("inputs") != inputs:
-        raise ConfigError(
-            f"{path}: expected a row of this sweep, found one of another; use its settings, base "
-            "and images, or sweep into another directory",
+        raise RunConflictError(
+            f"{path.parent.parent} holds another sweep: {path.name} was made with other settings, "
+            "another base or other images; go on with those, or sweep into another directory",
             {"path": str(path), "expected": inputs, "found": stored.get("inputs")},
         )
     return msgspec.convert(stored["row"], SweepRow)

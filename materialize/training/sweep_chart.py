@@ -42,7 +42,9 @@ def draw_sweep(result: SweepResult) -> bytes:
     axes.set_ylim(-0.02, 1.02)
     axes.grid(axis="y", color="#e5e5e5", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    # Beside the title, where no point can lie under it.
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2,
+                ncols=len(result.parts))  # fmt: skip
     num_seeds = len({row.seed for row in result.rows})
     bars = ", bars are 95 % intervals of the mean" if num_seeds > 1 else ""
     axes.set_title(f"{num_seeds} repeats{bars}" if num_seeds > 1 else "1 repeat",
@@ -58,10 +60,9 @@ def _draw_part(axes: "Axes", result: SweepResult, part: str, shift: float, ink: 
     values = [result.accuracies(layer, part) for layer in result.layers]
     for place, accuracies in zip(places, values, strict=True):
         axes.scatter([place] * len(accuracies), accuracies, s=22, color=ink, alpha=0.3, linewidth=0)
-    found = [estimate(accuracies) for accuracies in values]
+    found = [estimate(accuracies, within=(0.0, 1.0)) for accuracies in values]
     axes.plot(places, [e.mean for e in found], color=ink, marker="o", markersize=5, label=part)
     for place, interval in zip(places, found, strict=True):
         if interval.low is not None and interval.high is not None:
-            # An accuracy is no less than 0 and no more than 1, whatever Student's t says.
-            ends = [max(interval.low, 0.0), min(interval.high, 1.0)]
+            ends = [interval.low, interval.high]
             axes.plot([place, place], ends, color=ink, linewidth=1.5)

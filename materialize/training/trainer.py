@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import importlib.util
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from materialize.atomic import make_directory, write_file
 from materialize.errors import ConfigError
+from materialize.libraries import load_library
 from materialize.loader.loader import Loader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL
@@ -77,7 +78,8 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
 
     Args:
         dataset: the directory that `materialize.build` wrote. Validation and test images are
-            untouched ones, which are stored with ``originals=True``.
+            untouched ones, which are stored with ``originals=True``; without, a warning says that
+            nothing is scored on them.
         output: the run's directory; created if absent.
         settings: how it is trained.
         selection: on which images.
@@ -98,16 +100,15 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
         TrainingError: the loss became NaN or infinite.
         ShardError: an image cannot be read.
     """
-    _require_keras()
+    load_library("keras", "training")
     directory = Path(output)
     parts = _Parts(OpenDataset.open(dataset, options, pinned=selection.pinned), settings, options)
     with contextlib.ExitStack() as open_loaders:
         samples = parts.samples(selection)
         training = open_loaders.enter_context(parts.training(samples.pop("train"), selection))
-        held_out = {
-            name: open_loaders.enter_context(parts.untouched(part))
-            for name, part in samples.items()
-        }
+        held_out = parts.held_out(samples)
+        for loader in held_out.values():
+            open_loaders.enter_context(loader)
         validation = held_out.get("val")
         check_labels(training)
         if model is None:
@@ -142,15 +143,6 @@ def train_dataset(  # noqa: PLR0913  # one keyword for each thing that people ch
     return TrainingReport(directory, model, result, evaluations)
 
 
-def _require_keras() -> None:
-    if importlib.util.find_spec("keras") is None:
-        raise ConfigError(
-            "training: expected Keras with TensorFlow, JAX or PyTorch behind it, found none; "
-            "install them with: pip install 'materialize[train]'",
-            {"name": "keras", "found": None},
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """The loaders of a training, over one manifest."""
@@ -173,6 +165,30 @@ class _Parts:
             self.options, shuffle="none", drop_remainder=False, rank=0, world_size=1
         )
         return self._loader(samples, in_order, copies=(ORIGINAL,))
+
+    def held_out(self, samples: Mapping[str, Samples]) -> dict[str, Loader]:
+        """The parts that are scored; those that are not stored are left out, with a warning.
+
+        Raises:
+            ConfigError: a part is not stored that something is decided by.
+        """
+        loaders, absent = {}, []
+        for name, part in samples.items():
+            try:
+                loaders[name] = self.untouched(part)
+            except ConfigError as error:
+                is_fold, decides = part.split == "train", self.settings.needs_validation
+                if error.facts.get("expected") != "originals" or is_fold or decides:
+                    raise
+                absent.append(name)
+        if absent:
+            warnings.warn(
+                f"{self.opened.standing.directory} has no stored images of {' and '.join(absent)}, "
+                "so nothing is scored on them: originals were not asked for when it was built; "
+                "build it with --originals for figures on images that were not trained on",
+                UserWarning, stacklevel=3,
+            )  # fmt: skip
+        return loaders
 
     def samples(self, selection: Selection) -> dict[str, Samples]:
         """``train``, and ``val`` and ``test`` as far as there are such images."""

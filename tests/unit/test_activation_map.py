@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from materialize.commands.transferring import activations
-from materialize.errors import ConfigError
+from materialize.errors import ConfigError, MissingPathError
 from materialize.training.activation_gallery import draw_activations, overlaid
 from materialize.training.activation_map import activation_maps, feature_layers
 from tests.loader_cases import build
@@ -213,5 +213,5 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
     """Before anything is loaded."""
     from materialize.training.activation_pages import draw_run
 
-    with pytest.raises(ConfigError, match=r"run\.json"):
+    with pytest.raises(MissingPathError, match=r"has no run\.json"):
         draw_run(tmp_path)

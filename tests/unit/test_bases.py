@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from materialize.errors import ConfigError
+from materialize.errors import ConfigError, MissingPathError
+from materialize.exit_codes import ExitCode, exit_code_of
 from materialize.training.bases import BASES, Base, base_from_text, make_base
 from tests.transfer_cases import SQUEEZENET_FILE, book_images, told_apart
 
@@ -123,13 +124,20 @@ def test_a_base_is_saved_and_loaded_whole(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "part"),
-    [("VGG17", "did you mean 'VGG19'"), ("squeezenet", "nowhere to download"),
-     ("VGG16=absent.h5", "no file there"), ("absent.h5", "a known name or a weights file")],
-)  # fmt: skip
+    [("VGG17", "did you mean 'VGG19'"), ("squeezenet", "nowhere to download")],
+)
 def test_a_base_that_is_not_there_is_named(text, part):
     """With what to give instead."""
     with pytest.raises(ConfigError, match=part):
         base_from_text(text)
+
+
+@pytest.mark.parametrize("text", ["VGG16=absent.h5", "absent.h5", "folder/absent"])
+def test_weights_that_are_not_there_are_a_missing_file(text):
+    """As any other path that was named; 1, not the exit code of a wrong option."""
+    with pytest.raises(MissingPathError, match=r"absent.* does not exist") as refused:
+        base_from_text(text)
+    assert exit_code_of(refused.value) == ExitCode.FAILED
 
 
 def test_a_file_that_is_no_hdf5_is_refused(tmp_path):

@@ -194,7 +194,7 @@ def test_usage_errors_end_with_2(run, arguments):
 def test_a_source_that_is_not_there_ends_with_1(run, tmp_path):
     code, _, err = run(*build_arguments(tmp_path / "absent", tmp_path / "out"))
     assert code == ExitCode.FAILED
-    assert "there is no source" in err
+    assert "does not exist" in err
     assert "expected a folder, a .csv" in err
     _, _, err = run(*build_arguments("digts", tmp_path / "out"))
     assert "did you mean digits?" in err

@@ -71,7 +71,7 @@ def test_the_command_line_wins():
         ("epochs = 20", "epoch = 20", "did you mean 'epochs'"),
         ("train-per-class", "train-per-clas", "did you mean 'train-per-class'"),
         ("pipeline =", "pipelin =", "did you mean 'pipeline'"),
-        ('title = "photos"\n', "", "expected a key 'title'"),
+        ('title = "photos"\n', "", r"expected title \(What the report"),
         ("epochs = 20", "", "epochs"),
         ("epochs = 20", 'epochs = "x"', "epochs: expected"),
         ("[excerpt]", 'arms = ["ofline"]\n[excerpt]', "did you mean 'offline'"),

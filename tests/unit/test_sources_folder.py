@@ -184,7 +184,7 @@ def test_flowers_have_five_classes(real_data):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(SourceError, match="there is no source"):
+    with pytest.raises(SourceError, match="nowhere does not exist"):
         open_source(tmp_path / "nowhere")
 
 

@@ -12,7 +12,7 @@ from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.suitability import Intention, check_suitability
-from pipelines import load
+from pipelines import from_dict, load
 from tests.image_files import png_bytes, write_tree
 
 LENIENT = ScanOptions(allow_split_leaks=True)
@@ -192,3 +192,22 @@ def test_near_duplicates_in_different_folds_are_told_apart():
 def test_nobody_looked_for_near_duplicates_unless_they_are_given():
     assert report_on(images(4)).likenesses is None
     assert report_on(images(4), likenesses=()).likenesses == ()
+
+
+def several_sizes(tmp_path):
+    files = {f"a/{number}.png": png_bytes(number, (8, 8 + number % 2)) for number in range(4)}
+    return write_tree(tmp_path, files)
+
+
+def test_images_of_several_sizes_are_said_without_a_pipeline(tmp_path):
+    (finding,) = report_on(several_sizes(tmp_path)).findings
+    assert (finding.severity, finding.where) == ("warning", "sizes")
+    assert finding.message.startswith("the images have 2 sizes: 2 of 8×8 (a/")
+
+
+def test_originals_of_several_sizes_are_an_error_where_copies_are_cropped(tmp_path):
+    crop = from_dict({"step": [{"transform": "crop", "height": 6, "width": 6}]}, "here")
+    source, recipe = several_sizes(tmp_path), Recipe(copies=1)
+    assert not report_on(source, pipeline=crop, recipe=recipe).has_errors
+    stored = report_on(source, pipeline=crop, recipe=replace(recipe, originals=True))
+    assert ("error", "originals") in severities(stored)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from materialize.errors import ConfigError
+from materialize.exit_codes import ExitCode, exit_code_of
 from materialize.training import fitting
 from materialize.training.checkpoint import CHECKPOINT_FILE, read_checkpoint
 from materialize.training.compilation import class_weights, soft_labels
@@ -136,16 +137,41 @@ def test_patience_ends_a_training(tmp_path):
     assert len(result.epochs) == result.best_epoch + 3
 
 
-def test_other_inputs_are_refused_by_name(tmp_path):
-    """A checkpoint is not continued with other settings, images or weights."""
+def test_other_inputs_are_refused_in_words(tmp_path):
+    """Another training does not go on from a checkpoint; what differs comes first, not digests."""
     fit(cases.model(), cases.loader(), cases.settings(), directory=tmp_path)
-    for other, named in (
-        ((cases.model(), cases.loader(), cases.settings(learning_rate=0.01)), "learning_rate"),
-        ((cases.model(), cases.loader(48), cases.settings()), "training.samples"),
-        ((cases.model(seed=1), cases.loader(), cases.settings()), "initial_weights"),
+    for other, said in (
+        (
+            (cases.model(), cases.loader(), cases.settings(learning_rate=0.01)),
+            "another training: learning-rate was 0.001, now it is 0.01[.]",
+        ),
+        ((cases.model(), cases.loader(48), cases.settings()), "the training images are others"),
+        ((cases.model(seed=1), cases.loader(), cases.settings()), "the initial weights are others"),
     ):
-        with pytest.raises(CheckpointError, match=named):
+        with pytest.raises(CheckpointError, match=said) as refused:
             fit(*other, directory=tmp_path)
+        assert exit_code_of(refused.value) == ExitCode.PLAN_CONFLICT
+
+
+class _SlowStart(cases.ArrayFeed):
+    """The first image of a process takes a while, as with code that is loaded for it."""
+
+    is_slow = True
+
+    def fetch(self, rows, copies, out):
+        if self.is_slow:
+            time.sleep(0.3)
+            self.is_slow = False
+        super().fetch(rows, copies, out)
+
+
+def test_what_a_process_does_once_is_no_stall():
+    """The loader's start stands apart, so the first of several arms does not pay for all."""
+    loader = cases.loader()
+    loader._feed = _SlowStart(loader._feed.images)
+    result = fit(cases.model(), loader, cases.settings(1))
+    assert result.warmup_s > 0.3
+    assert result.wait_s < 0.15
 
 
 def test_how_often_is_saved_may_change(tmp_path, stops):

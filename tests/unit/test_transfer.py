@@ -12,6 +12,7 @@ from PIL import Image
 from materialize.commands.transferring import sweep as sweep_command
 from materialize.errors import ConfigError
 from materialize.training.evaluation import evaluate
+from materialize.training.failures import RunConflictError
 from materialize.training.fitting import fit
 from materialize.training.models import weights_digest
 from materialize.training.sweep import SweepResult, SweepRow, sweep
@@ -190,7 +191,7 @@ def test_finished_rows_are_not_trained_again(swept):
 
 def test_rows_of_another_sweep_are_refused(swept):
     """Two sweeps do not mix in a directory."""
-    with pytest.raises(ConfigError, match="a row of this sweep"):
+    with pytest.raises(RunConflictError, match="holds another sweep"):
         sweep(parts, settings(epochs=2), transfer(), seeds=(0,), layers=("fire9",),
               directory=swept[0])  # fmt: skip
 

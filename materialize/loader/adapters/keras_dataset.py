@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from materialize.errors import ConfigError
+from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Targets, batch_of
 from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
@@ -46,12 +47,12 @@ def keras_dataset(loader: Loader, *, one_hot: bool = True, first_epoch: int = 0)
         multiple of 64 bytes. ``close()`` stops the threads of an epoch that was not finished.
 
     Raises:
-        ConfigError: an argument is outside its interval. Also from ``fit``, if it asks for batches
-            in another order; TensorFlow wraps that in an error of its own.
+        ConfigError: an argument is outside its interval, or Keras is not installed. Also from
+            ``fit``, if it asks for batches in another order; TensorFlow wraps that in an error of
+            its own.
     """
-    from keras.utils import PyDataset
-
-    made = type("LoaderDataset", (_CurrentEpoch, PyDataset), {"__doc__": _CurrentEpoch.__doc__})
+    kinds = (_CurrentEpoch, load_library("keras.utils", "as_keras_dataset").PyDataset)
+    made = type("LoaderDataset", kinds, {"__doc__": _CurrentEpoch.__doc__})
     return made(loader, Targets.of(loader, one_hot=one_hot), first_epoch)
 
 

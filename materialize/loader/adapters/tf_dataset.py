@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Targets, run_of
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
@@ -40,10 +41,9 @@ def tf_dataset(
         copied once. Iterators that are given up stop the loader's threads.
 
     Raises:
-        ConfigError: an argument is outside its interval.
+        ConfigError: an argument is outside its interval, or TensorFlow is not installed.
     """
-    import tensorflow as tf
-
+    tf = load_library("tensorflow", "as_tf_dataset")
     first_epoch = whole_number("first_epoch", first_epoch, 0, 2**32 - 1)
     run = range(first_epoch, first_epoch + whole_number("epochs", epochs, 1, 2**32))
     targets = Targets.of(loader, one_hot=one_hot)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Targets, batch_of, run_of
 from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
@@ -66,7 +67,7 @@ def torch_batches(
         of this process.
 
     Raises:
-        ConfigError: an argument is outside its interval.
+        ConfigError: an argument is outside its interval, or PyTorch is not installed.
     """
     whole_number("epochs", epochs, 1, 2**32)
     number = _shared(first_epoch)
@@ -92,7 +93,7 @@ def torch_samples(
         `DataLoader` fetches the samples of a batch by one call.
 
     Raises:
-        ConfigError: an argument is outside its interval.
+        ConfigError: an argument is outside its interval, or PyTorch is not installed.
     """
     return _torch_samples(recipe, _shared(epoch), _Form(one_hot, channels_first))
 
@@ -111,8 +112,7 @@ def _torch_samples(recipe: Recipe, number: Any, form: _Form) -> Any:
 
 def _shared(epoch: int) -> Any:
     """A number that all processes see: a persisting worker is never sent the data set again."""
-    import torch
-
+    torch = load_library("torch", "as_torch_dataset")
     number: Any = torch.tensor(whole_number("epoch", epoch, 0, 2**32 - 1))
     return number.share_memory_()
 
