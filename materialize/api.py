@@ -30,6 +30,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     copies: int,
     seed: int = 0,
     codec: str = "raw",
+    storage: str = "pixels",
     originals: bool = False,
     parameters: str = "draws",
     value_range: tuple[float, float] | None = None,
@@ -48,7 +49,10 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         copies: augmented copies of each training image, at least 1.
         seed: in [0, 2**64).
         codec: ``raw``, ``bitshuffle-zstd``, ``zstd`` or ``gzip``.
-        originals: also store the untouched images, of every split.
+        storage: ``pixels`` stores the copies; ``prefix`` the untouched images of every split,
+            decoded and resized, for copies made at reading (`PrefixLoader`); ``recipe`` no image,
+            for copies made from the source (`AugmentingLoader`).
+        originals: also store the untouched images, of every split, beside the copies.
         parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
         value_range: for float32 images, the values that mean black and white.
         split: cut a source without splits of its own, such as ``0.8/0.1/0.1``; for another cut of
@@ -66,8 +70,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         MaterializeError: whatever else prevents the dataset; nothing half-written stays.
     """
     recipe = Recipe(
-        copies=copies, seed=seed, codec=codec, originals=originals, parameters=parameters,
-        value_range=value_range,
+        copies=copies, seed=seed, codec=codec, storage=storage, originals=originals,
+        parameters=parameters, value_range=value_range,
     )  # fmt: skip
     options = _counted(_divided(options or BuildOptions(), split))
     workers = whole_number("workers", workers, 1, _MOST_AT_ONCE)

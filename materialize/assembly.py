@@ -127,6 +127,7 @@ def recipe_of(job: Job) -> Recipe:
         seed=job.seed,
         codec=job.codec,
         shard_bytes=_shard_bytes(job.shard_mb),
+        storage=job.storage,
         originals=job.originals,
         parameters=job.parameters,
         value_range=_value_range(job),

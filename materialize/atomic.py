@@ -19,7 +19,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from materialize import system_calls
@@ -69,10 +69,10 @@ def write_file(path: Path, data: Bytes) -> None:
         StorageError: the file system refused; no temporary was left behind, and ``path`` is as
             before or (only if syncing the directory failed) already the complete new file.
     """
-    with _storage_errors(path), _temporary(path, data) as temporary:
+    with storage_errors(path), _temporary(path, data) as temporary:
         system_calls.rename(temporary, path)
         _reached("renamed", path)
-        _sync_directory(path)
+        sync_directory(path)
 
 
 def publish_file(path: Path, data: Bytes) -> bool:
@@ -96,7 +96,7 @@ def publish_file(path: Path, data: Bytes) -> bool:
     """
     if not len(data):
         raise ValueError(f"cannot publish {path} empty: an empty file means a claim")
-    with _storage_errors(path), _temporary(path, data) as temporary:
+    with storage_errors(path), _temporary(path, data) as temporary:
         try:
             _take_name(temporary, path)
         except FileExistsError as error:
@@ -104,7 +104,7 @@ def publish_file(path: Path, data: Bytes) -> bool:
                 return False
             raise _conflict(path) from error
         _reached("linked", path)
-        _sync_directory(path)
+        sync_directory(path)
     return True
 
 
@@ -118,10 +118,10 @@ def make_directory(path: Path) -> None:
         return
     if path.parent != path:
         make_directory(path.parent)
-    with _storage_errors(path):
+    with storage_errors(path):
         with contextlib.suppress(FileExistsError):
             system_calls.mkdir(path)
-        _sync_directory(path)
+        sync_directory(path)
 
 
 def sweep_temporaries(directory: Path) -> tuple[Path, ...]:
@@ -138,20 +138,44 @@ def sweep_temporaries(directory: Path) -> tuple[Path, ...]:
         StorageError: the file system refused.
     """
     removed = []
-    with _storage_errors(directory):
-        for path in sorted(directory.glob(f"{TEMPORARY_PREFIX}*")):
-            match = _TEMPORARY_NAME.fullmatch(path.name)
-            if match and match["host"] == _host() and not _is_alive(int(match["pid"])):
-                with contextlib.suppress(FileNotFoundError):  # another sweep was faster
-                    system_calls.unlink(path)
-                    removed.append(path)
+    with storage_errors(directory):
+        for path in find_leftovers(directory):
+            with contextlib.suppress(FileNotFoundError):  # another sweep was faster
+                system_calls.unlink(path)
+                removed.append(path)
     return tuple(removed)
+
+
+def find_leftovers(directory: Path) -> tuple[Path, ...]:
+    """What `sweep_temporaries` would remove, sorted."""
+    matches = {p: _TEMPORARY_NAME.fullmatch(p.name) for p in directory.glob(f"{TEMPORARY_PREFIX}*")}
+    return tuple(
+        sorted(
+            path
+            for path, match in matches.items()
+            if match and match["host"] == host_name() and not _is_alive(int(match["pid"]))
+        )
+    )
+
+
+def remove_files(paths: Sequence[Path]) -> None:
+    """Remove files, durably; one that is gone is fine.
+
+    Raises:
+        StorageError: the file system refused; the files before it are gone.
+    """
+    for path in paths:
+        with storage_errors(path), contextlib.suppress(FileNotFoundError):
+            system_calls.unlink(path)
+    for path in {path.parent: path for path in paths}.values():
+        with storage_errors(path):
+            sync_directory(path)
 
 
 @contextlib.contextmanager
 def _temporary(path: Path, data: Bytes) -> Iterator[Path]:
     """A synced temporary with the bytes beside ``path``, removed on leaving unless renamed."""
-    name = f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{os.urandom(6).hex()}"
+    name = f"{TEMPORARY_PREFIX}{host_name()}-{os.getpid()}-{os.urandom(6).hex()}"
     temporary = path.parent / name
     descriptor = system_calls.create(temporary)
     try:
@@ -223,7 +247,7 @@ def _conflict(path: Path) -> AlreadyPublishedError:
     )
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Bring the name of ``path`` to the disk."""
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -234,7 +258,7 @@ def _sync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors into ours, with what to do."""
     try:
         yield
@@ -256,7 +280,7 @@ def _reached(step: str, path: Path) -> None:
         on_step(step, path)
 
 
-def _host() -> str:
+def host_name() -> str:
     """This host's name in the characters a temporary's name may have."""
     return re.sub(r"[^A-Za-z0-9._]", "_", platform.node()) or "unknown"
 

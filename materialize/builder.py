@@ -5,17 +5,16 @@ a name that depends only on what it is. The manifest is the last thing written: 
 that every shard in it is complete.
 """
 
-import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from materialize import planning
-from materialize.atomic import AlreadyPublishedError, publish_file
+from materialize.errors import PlanConflictError
 from materialize.feasibility import check_feasible
 from materialize.job import standing_shard
-from materialize.manifest import PopulationEntry, load_latest
-from materialize.plans import Plan, claim, first_plan, latest_plan
+from materialize.manifest import load_latest, manifest_name
+from materialize.plans import Plan, begun_plan, claim, first_plan, latest_plan
 from materialize.population import Population, check_quarantine, scan
 from materialize.production import (
     BuildOptions,
@@ -24,11 +23,12 @@ from materialize.production import (
     check_room,
     incomplete,
     lay_out,
+    left_to_write,
     publish_manifest,
+    store_population,
 )
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe
-from materialize.shards.layout import ShardEntry
 from materialize.sources import Source, open_source
 from materialize.whereabouts import note_source
 from pipelines import Pipeline, load
@@ -64,6 +64,7 @@ def build_dataset(
     check_feasible(used, recipe, population)
     plan = first_plan(used, recipe, population, options.scan.exclude)
     work = plan_tasks(plan, (population,))
+    _check_not_superseded(directory, plan, work)
     check_room(directory, work)
     lay_out(directory)
     store_population(directory, plan.populations[-1], population)
@@ -83,12 +84,9 @@ def finish_dataset(output: str | Path) -> BuildReport:
     started, directory = time.monotonic(), Path(output)
     plan = latest_plan(directory)
     populations = load_populations(directory, plan)
-    standing: tuple[ShardEntry, ...] = ()
-    if plan.number > 1:
-        standing = load_latest(directory, pinned=plan.parent).shards
-    names = {entry.file for entry in standing}
-    work = plan_tasks(plan, populations)
-    specs = [spec for task in work for spec in task.specs if spec.file_name() not in names]
+    before = load_latest(directory, pinned=plan.parent).shards if plan.number > 1 else ()
+    left, standing = left_to_write(plan_tasks(plan, populations), before)
+    specs = [spec for task in left for spec in task.specs]
     found = [entry for entry in (standing_shard(directory, spec) for spec in specs) if entry]
     if len(found) < len(specs):
         raise incomplete(directory, len(specs) - len(found), len(specs), "are not built yet")
@@ -119,19 +117,32 @@ def plan_tasks(plan: Plan, populations: Sequence[Population]) -> list[planning.T
     return [
         task
         for generation, population in enumerate(populations, start=1)
-        for task in planning.tasks(pipeline, plan.recipe, population, generation=generation)
-    ]
+        for task in planning.tasks(
+            pipeline, plan.recipe, population, generation=generation,
+            cuts=plan.populations[generation - 1].cuts,
+        )
+    ]  # fmt: skip
 
 
-def store_population(directory: Path, entry: PopulationEntry, population: Population) -> None:
-    """Puts a population under its name, if it is not there.
+def _check_not_superseded(directory: Path, plan: Plan, work: Sequence[planning.Task]) -> None:
+    """Refuses to write again what a later manifest did away with.
 
-    One that is there is the same where it matters; where its images lie may differ, for a part
-    that runs on another machine lists them in its own order.
+    Raises:
+        PlanConflictError: shards or images of the first manifest are not in the newest.
     """
-    with contextlib.suppress(AlreadyPublishedError):
-        publish_file(directory / entry.file, population.to_bytes())
-    planning.checked_population(directory / entry.file, entry.digest)
+    is_begun = begun_plan(directory, plan.number) == plan
+    if not is_begun or not (directory / manifest_name(plan.number + 1)).exists():
+        return
+    newest = load_latest(directory)
+    there = {entry.file for entry in newest.shards} | {p.file for p in newest.populations}
+    named = {spec.file_name() for task in work for spec in task.specs}
+    if not named | {entry.file for entry in plan.populations} <= there:
+        raise PlanConflictError(
+            f"{directory} is complete, and was changed since by `materialize transcode` or "
+            f"`remove`: its manifest {newest.number} no longer has what this build would write; "
+            "nothing was changed. Use `materialize extend` or `repair` on it, or another output",
+            {"path": str(directory), "number": newest.number},
+        )
 
 
 def scanned(

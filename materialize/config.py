@@ -69,6 +69,7 @@ class Job:
     copies: int | None = None
     seed: int = 0
     value_range: str | None = None
+    storage: str = "pixels"
     originals: bool = False
 
     output: str | None = None

@@ -162,6 +162,13 @@ def _killer(
     workshop: Workshop, tasks: Iterable[Task], population_of: Callable[[int], Population]
 ) -> MaterializeError:
     """The error for a pool that broke again: the image that kills, or a killer from outside."""
+    if workshop.source is None:
+        return BuildFailedError(
+            f"{workshop.directory}: worker processes were killed twice, by the system for want of "
+            "memory or by an operator; finished shards are kept. Run the same command again with "
+            "fewer workers",
+            {"path": str(workshop.directory)},
+        )
     suspects = []
     for task in tasks:
         rows = rows_of(population_of(task.generation), task)

@@ -13,20 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize import planning
-from materialize.builder import load_populations, plan_tasks, scanned, store_population
-from materialize.errors import ConfigError, ManifestMissingError, PlanConflictError, SourceError
+from materialize.builder import load_populations, plan_tasks, scanned
+from materialize.errors import ConfigError, PlanConflictError, SourceError
 from materialize.feasibility import check_feasible, copy_shape
 from materialize.manifest import Manifest, load_latest
+from materialize.numbering import numbered_on
 from materialize.placement import check_told, names_splits, placed
-from materialize.plans import Plan, claim, next_plan, read_plan
+from materialize.plans import Plan, begun_plan, claim, next_plan, read_plan
 from materialize.population import Population
-from materialize.population.identity import byte_order, content_sample_id, equal_rows
 from materialize.production import (
     BuildOptions,
     BuildReport,
     Production,
     check_room,
     lay_out,
+    left_to_write,
+    store_population,
 )
 from materialize.progress import Progress
 from materialize.sources import Source
@@ -72,24 +74,26 @@ def extend_dataset(
     previous = read_plan(directory, manifest.number)
     old = load_populations(directory, previous)
     opened = find_source(directory, source)
-    found = _numbered_on(scanned(opened, _same_scan(options, previous, old, opened),
-                                 previous.class_names, progress), old)  # fmt: skip
+    found = scanned(
+        opened, _same_scan(options, previous, old, opened), previous.class_names, progress
+    )
+    found, num_skipped = numbered_on(found, old, previous.removed)
     has_splits, division = names_splits(found, old), options.scan.division
     if division is not None or not has_splits:
         found = placed(found, old, options.scan)
-    plan = _begun(directory, manifest.number + 1)
+    plan = begun_plan(directory, manifest.number + 1)
     if plan is None:
         plan, added = _decided(manifest, previous, copies, old, found, options.scan.exclude)
         if plan is None:
-            return BuildReport(directory, manifest, old, 0, time.monotonic() - started, {})
+            spent = time.monotonic() - started
+            return BuildReport(directory, manifest, old, 0, spent, {}, _skipped(num_skipped))
         if added is not None:
             check_told(directory, added, has_splits=has_splits, division=division)
         populations = old if added is None else (*old, added)
     else:
-        _check_wish(directory, plan, copies)
+        _check_wish(directory, previous, plan, copies)
         added, populations = None, load_populations(directory, plan)
-    standing = {entry.file for entry in manifest.shards}
-    work = _without(plan_tasks(plan, populations), standing)
+    work, standing = left_to_write(plan_tasks(plan, populations), manifest.shards)
     populations = _relocated(populations, found, {task.generation for task in work})
     check_room(directory, work)
     lay_out(directory)
@@ -99,8 +103,8 @@ def extend_dataset(
     if _has_all(found, populations):
         note_source(directory, opened)
     job = Production(
-        directory, opened, plan.load_pipeline(), plan, populations, work, manifest.shards,
-        _drift(found, old),
+        directory, opened, plan.load_pipeline(), plan, populations, work, standing,
+        (*_skipped(num_skipped), *_drift(found, old)),
     )  # fmt: skip
     return job.run(options, started, progress)
 
@@ -123,15 +127,15 @@ def _same_scan(
     return replace(options, scan=scan_options)
 
 
-def _begun(directory: Path, number: int) -> Plan | None:
-    """The plan of an extension that was begun and not published."""
-    try:
-        return read_plan(directory, number)
-    except ManifestMissingError:
-        return None
-
-
-def _check_wish(directory: Path, plan: Plan, copies: int | None) -> None:
+def _check_wish(directory: Path, previous: Plan, plan: Plan, copies: int | None) -> None:
+    grown = replace(previous.recipe, copies=plan.recipe.copies)
+    if plan.recipe != grown or plan.removed != previous.removed:
+        raise PlanConflictError(
+            f"{directory}: expected the plan of an extension in {plan.file_name}, found that of a "
+            "`materialize transcode` or `remove` that was begun and not finished. Run that command "
+            f"again to go on with it, or delete {plan.file_name} there to give it up",
+            {"path": str(directory), "found": plan.file_name},
+        )
     if copies not in (None, plan.recipe.copies):
         raise PlanConflictError(
             f"{directory}: expected the {plan.recipe.copies} copies of the extension that was "
@@ -187,67 +191,11 @@ def _check_alike(plan: Plan, added: Population, first: Population) -> None:
         )
 
 
-def _numbered_on(found: Population, old: Sequence[Population]) -> Population:
-    """The scan with the ids that equal images already have in the dataset.
-
-    Among equals, a scan numbers by label and locator; here those that are known keep their number,
-    matched by label, and newcomers get the next ones.
-    """
-    known: dict[bytes, list[tuple[str, bytes]]] = {}
-    for population in old:
-        for row in range(len(population)):
-            pair = (population.label_name(row), population.ids[row].tobytes())
-            known.setdefault(population.digests[row].tobytes(), []).append(pair)
-    several = {digest for digest, pairs in known.items() if len(pairs) > 1}
-    rows = {row for rows in equal_rows(found.digests) for row in rows.tolist()}
-    rows |= {row for row in range(len(found)) if found.digests[row].tobytes() in several}
-    ids = found.ids.copy()
-    for row, sample_id in _assigned(found, sorted(rows), known):
-        ids[row] = np.frombuffer(sample_id, np.uint8)
-    order = byte_order(ids, found.splits)
-    return planning.take_rows(replace(found, ids=ids), order, found.quarantined)
-
-
-def _assigned(
-    found: Population, rows: list[int], known: dict[bytes, list[tuple[str, bytes]]]
-) -> list[tuple[int, bytes]]:
-    """(row, id) of rows whose content occurs more than once."""
-    free = {digest: list(pairs) for digest, pairs in known.items()}
-    rows.sort(key=lambda row: (found.label_name(row), found.locators[row]))
-    result, late = [], []
-    for row in rows:
-        pairs = free.get(found.digests[row].tobytes(), [])
-        match = next((pair for pair in pairs if pair[0] == found.label_name(row)), None)
-        if match is None:
-            late.append(row)
-        else:
-            pairs.remove(match)
-            result.append((row, match[1]))
-    counts = {digest: len(pairs) for digest, pairs in known.items()}
-    for row in late:
-        digest = found.digests[row].tobytes()
-        if free.get(digest):  # relabelled since: it is still the same image
-            result.append((row, free[digest].pop(0)[1]))
-        else:
-            result.append((row, content_sample_id(digest, counts.get(digest, 0))))
-            counts[digest] = counts.get(digest, 0) + 1
-    return result
-
-
 def _unknown(found: Population, old: Sequence[Population]) -> Population | None:
     """The rows that no earlier generation has, or None."""
     known = np.concatenate([_as_items(population.ids) for population in old])
     new = np.flatnonzero(~np.isin(_as_items(found.ids), known))
     return planning.take_rows(found, new, found.quarantined) if len(new) else None
-
-
-def _without(work: Sequence[planning.Task], standing: set[str]) -> list[planning.Task]:
-    """The tasks without the shards that the dataset has."""
-    left = [
-        replace(task, specs=tuple(s for s in task.specs if s.file_name() not in standing))
-        for task in work
-    ]
-    return [task for task in left if task.specs]
 
 
 def _relocated(
@@ -313,6 +261,12 @@ def _drift(found: Population, old: Sequence[Population]) -> tuple[str, ...]:
         f"keeps them as they were: {first_few(changed)}"
     )
     return (warning,)
+
+
+def _skipped(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (f"{count} images were left out: they were removed from this dataset",)
 
 
 def _as_items(ids: NDArray[np.uint8]) -> NDArray[np.void]:

@@ -10,6 +10,8 @@ import numpy as np
 from materialize.errors import ConfigError, SizeMismatchError
 from materialize.population.table import Population
 from materialize.recipe import Recipe
+from materialize.shards.codecs import CODECS, find_codec
+from materialize.shards.layout import IMAGE_DTYPES, Column
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, PipelineError
 from pipelines.contract import MAX_SIDE
@@ -32,9 +34,9 @@ def stored_shapes(
     """
     rows = population.split_rows(split)
     shapes: dict[str, Shape] = {}
-    if len(rows) and recipe.originals:
+    if len(rows) and recipe.stores_originals:
         shapes["original"] = original_shape(pipeline, population, rows)
-    if len(rows) and split == "train":
+    if len(rows) and split == "train" and recipe.stores_copies:
         shapes["copy"] = copy_shape(pipeline, population)
     return shapes
 
@@ -71,7 +73,7 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
 
     Raises:
         ConfigError: no image is to be augmented, an image is too large, black and white are not
-            known, or a step cannot work on these images.
+            known, a step cannot work on these images, or the codec cannot hold them.
         SizeMismatchError: the images differ in size where they must not.
     """
     training = population.split_rows("train")
@@ -84,7 +86,9 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
     _check_sides(population)
     _check_values(pipeline, recipe, population)
     for split in SPLITS:
-        stored_shapes(pipeline, recipe, population, split)
+        for shape in stored_shapes(pipeline, recipe, population, split).values():
+            _check_codec(recipe.codec, population.dtype, shape)
+    copy_shape(pipeline, population)  # also where copies are made at reading
     try:
         _try_out(pipeline, recipe, population)
     except PipelineError as error:
@@ -128,8 +132,20 @@ def _check_values(pipeline: Pipeline, recipe: Recipe, population: Population) ->
     if population.dtype == "float32" and toning and recipe.value_range is None:
         raise ConfigError(
             f"value_range: expected the values that mean black and white, since {toning[0]} "
-            "changes the values of float32 images, got none; give --value-range 0,1 or another",
+            "changes the values of float32 images, got none; give value_range, such as 0,1",
             {"name": "value_range", "expected": "black, white", "found": None},
+        )
+
+
+def _check_codec(name: str, dtype: str, shape: Shape) -> None:
+    images = Column(IMAGE_DTYPES["float32" if dtype == "float32" else "uint8"], shape)
+    problem = find_codec(name).problem(images)
+    if problem:
+        others = ", ".join(c.name for c in CODECS.values() if not c.problem(images))
+        raise ConfigError(
+            f"codec: {name} cannot store images of {shape[0]}×{shape[1]}×{shape[2]} {dtype}: "
+            f"{problem}; use one of {others}",
+            {"name": "codec", "expected": others, "found": name, "shape": shape, "dtype": dtype},
         )
 
 
@@ -148,7 +164,7 @@ def _size_problem(population: Population, rows: range, why: str) -> tuple[str, d
         for row in (0, *differ.tolist())
     ]
     message = (
-        f"expected images of one size, got {'; '.join(offenders)} …, and {why}; add "
-        "--resize HEIGHTxWIDTH, or begin the pipeline with a resize step"
+        f"expected images of one size, got {'; '.join(offenders)} …, and {why}; begin "
+        "the pipeline with a resize step, which the option or key resize adds (such as 96x128)"
     )
     return message, {"expected": (int(heights[0]), int(widths[0])), "found": offenders}

@@ -1,8 +1,8 @@
 """The inner loop: one task in, its shards on disk.
 
-A task's sources are decoded once; then each copy is rendered straight into the memory of its shard,
-hashed and committed, one shard at a time. What comes out depends on the shard's spec alone, so a
-task may run anywhere, twice, or in parts.
+A task's sources are decoded once, or its pixels taken from shards that stand; then each copy is
+rendered straight into the memory of its shard, hashed and committed, one shard at a time. What
+comes out depends on the shard's spec alone, so a task may run anywhere, twice, or in parts.
 """
 
 import datetime
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from materialize.atomic import write_file
 from materialize.canonical import sha256_hex
 from materialize.environment import current_environment
-from materialize.errors import ManifestError, StorageError
+from materialize.errors import ManifestError, SourceError, StorageError
 from materialize.manifest import shard_path
 from materialize.planning import Task
 from materialize.population import Population, load_images
@@ -29,6 +29,7 @@ from materialize.receipts import Receipt
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.writer import OpenShard, ShardWriter
 from materialize.sources import Source
+from materialize.stock import ORIGINAL, Stock
 from pipelines import Pipeline
 from pipelines.contract import Arena
 from pipelines.kernels import SLACK_BYTES
@@ -45,7 +46,8 @@ class Workshop:
     """What every task of a build shares; sent to workers once per task."""
 
     directory: Path
-    source: Source
+    source: Source | None
+    """None where every task has the stock it needs."""
     pipeline: Pipeline
     seed: int
     value_range: tuple[float, float] | None = None
@@ -96,14 +98,16 @@ def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]
     if not missing or _is_late(workshop):
         return
     clock = _Clock()
-    images = decoded(workshop.source, workshop.pipeline, rows)
-    clock.lap("decode")
     writer = ShardWriter()
-    for spec in missing:
-        if _is_late(workshop):
-            return
-        yield _write_shard(workshop, writer, spec, rows, images, clock)
-        clock = _Clock()
+    with Stock(workshop.directory, task.stock) as stock:
+        is_stocked = all(stock.holds(spec.copy) for spec in missing)
+        images = None if is_stocked else _prepared(workshop, stock, rows)
+        clock.lap("decode")
+        for spec in missing:
+            if _is_late(workshop):
+                return
+            yield _write_shard(workshop, writer, spec, rows, stock, images, clock)
+            clock = _Clock()
 
 
 def standing_shard(directory: Path, spec: ShardSpec) -> ShardEntry | None:
@@ -127,7 +131,8 @@ def _write_shard(
     writer: ShardWriter,
     spec: ShardSpec,
     rows: Population,
-    images: Arena,
+    stock: Stock,
+    images: Arena | None,
     clock: "_Clock",
 ) -> Done:
     pipeline, is_copy = workshop.pipeline, spec.kind == "copy"
@@ -138,13 +143,16 @@ def _write_shard(
         spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, **beside
     ) as shard:
         clock.lap("assemble")
-        if words is None:
+        if images is None or stock.holds(spec.copy):
+            stock.fill(spec.copy, rows.ids, shard.images)
+        elif words is None:
             for row in range(spec.num_rows):
                 shard.rows(row, row + 1)[0] = images.image(row)
         else:
             render(workshop, images, words, shard)
         clock.lap("render")
         image = shard.finish()
+        stock.check(spec, image.content_sha256)
         clock.lap("digest")
         promised = workshop.promised.get(spec.file_name())
         if promised is not None and promised != image.file_sha256:
@@ -195,6 +203,29 @@ def render(workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: 
             images.take(np.arange(start, stop)), words[start:stop], shard.rows(start, stop),
             value_range=workshop.value_range,
         )  # fmt: skip
+
+
+def _prepared(workshop: Workshop, stock: Stock, rows: Population) -> Arena:
+    """What a run's copies are rendered from: its stored originals, else its sources.
+
+    Raises:
+        SourceError: neither is there.
+        MaterializeError: whatever `decoded` and `Stock.fill` raise.
+    """
+    if not stock.holds(ORIGINAL):
+        if workshop.source is None:
+            raise SourceError(
+                f"{workshop.directory}: expected a source, found none; name it with --source",
+                {"path": str(workshop.directory)},
+            )
+        return decoded(workshop.source, workshop.pipeline, rows)
+    height, width, channels = stock.image_shape(ORIGINAL)
+    sizes = np.full(len(rows), height * width * channels, np.int64)
+    ends = np.cumsum(sizes)
+    values = _room_for(int(ends[-1]) + width * channels + SLACK_BYTES, np.dtype(rows.dtype))
+    stock.fill(ORIGINAL, rows.ids, values[: ends[-1]].reshape(-1, height, width, channels))
+    heights, widths = np.full(len(rows), height), np.full(len(rows), width)
+    return Arena(values, ends - sizes, heights, widths, channels)
 
 
 def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:

@@ -13,10 +13,12 @@ Readers probe for the next number and never list the directory: object stores li
 all, and a file with a similar name must mean nothing.
 """
 
+import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -32,6 +34,23 @@ SHARDS_DIRECTORY = "shards"
 
 _T = TypeVar("_T")
 
+_LATER: dict[str, Any] = {"storage": "pixels", "cuts": {}, "removed": ()}
+"""Fields that came after the first datasets, and what they are where nothing is said: left out
+then, so that a dataset that has no use for them keeps its bytes and its digest."""
+
+
+class RunCut(NamedTuple):
+    """A run of a generation that lost images since it was cut."""
+
+    run: int
+    """Its number."""
+    first_row: int
+    """Where it began when it was cut: what its specs say still."""
+    start: int
+    """Where it begins in its split now."""
+    num_rows: int
+    """How many rows are left; at least 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class PopulationEntry:
@@ -44,10 +63,33 @@ class PopulationEntry:
     """Number of samples by split."""
     training_digest: str
     """`Population.digest`, over the training ids: what the order of every epoch hangs on."""
+    cuts: dict[str, tuple[RunCut, ...]] = field(default_factory=dict)
+    """By split, the runs that are left once images were removed, in order; a split that is not
+    named is cut as planned. So runs that lost nothing keep their shards, byte for byte."""
 
     def __post_init__(self) -> None:
         if self.file != population_name(self.digest):
             raise ValueError(f"{self.file!r} is not the name of population {self.digest}")
+        for split, runs in self.cuts.items():
+            ends = [0, *(cut.start + cut.num_rows for cut in runs)]
+            numbers = [cut.run for cut in runs]
+            if ends[-1] != self.counts.get(split, 0) or ends[:-1] != [cut.start for cut in runs]:
+                raise ValueError(f"the runs of {split} do not follow from one another")
+            if numbers != sorted(set(numbers)) or min((c.num_rows for c in runs), default=1) < 1:
+                raise ValueError(f"the runs of {split} are not in order, or one is empty")
+
+    def first_row_of(self, split: str, run: int, planned: int) -> int:
+        """Where a run begins in its split.
+
+        Args:
+            split: the split.
+            run: the number of the run.
+            planned: where it began when it was cut.
+        """
+        if split not in self.cuts:
+            return planned
+        runs = self.cuts[split]
+        return runs[bisect.bisect_left(runs, run, key=attrgetter("run"))].start
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +141,8 @@ class Manifest:
     populations: tuple[PopulationEntry, ...]
     codec: str
     """Of newly built shards; each shard's own is in its spec."""
+    storage: str = "pixels"
+    """What of an image is stored; see `materialize.recipe.STORAGE_MODES`."""
     shards: tuple[ShardEntry, ...]
     """Sorted by file name, so that the order of completion does not show."""
     quarantine: dict[str, int]
@@ -123,7 +167,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Canonical JSON; equal manifests give equal bytes."""
-        return canonical_json(msgspec.to_builtins(self))
+        return canonical_bytes(self)
 
     def digest(self) -> str:
         """SHA-256 of the file, as 64 hex digits: pins the dataset, and names it as a parent."""
@@ -192,6 +236,12 @@ def load_latest(directory: Path, *, pinned: str | None = None) -> Manifest:
             f"{directory} does not exist: expected the directory of a dataset; check the path",
             {"path": str(directory), "pinned": pinned},
         )
+    if data is None and not (directory / "plan-000001.json").exists():
+        raise ManifestMissingError(
+            f"{directory} is no dataset: expected the --output of `materialize build`, found "
+            "neither a plan nor a manifest there; build one, or check the path",
+            {"path": str(directory), "pinned": pinned},
+        )
     if data is None or pinned not in (None, parent):
         wanted = "manifest" if pinned is None else f"manifest with the digest {pinned}"
         raise ManifestMissingError(
@@ -217,6 +267,16 @@ def shard_path(directory: Path, shard_file: str) -> Path:
     return directory / SHARDS_DIRECTORY / shard_file
 
 
+def canonical_bytes(value: object) -> bytes:
+    """The file of a manifest, plan or receipt: canonical JSON without `_LATER` fields at rest."""
+    facts = msgspec.to_builtins(value)
+    for part in (facts, facts.get("recipe", {}), *facts.get("populations", ())):
+        for name, default in _LATER.items():
+            if part.get(name) == default:
+                del part[name]
+    return canonical_json(facts)
+
+
 def decode_canonical(data: bytes, kind: type[_T], name: str) -> _T:
     """Decode a dataclass from canonical JSON and require that this is all there was.
 
@@ -224,7 +284,7 @@ def decode_canonical(data: bytes, kind: type[_T], name: str) -> _T:
         ManifestError: not JSON, not of this shape, or more than what was understood.
     """
     value = _decode(data, kind, name)
-    again: Any = canonical_json(msgspec.to_builtins(value))
+    again = canonical_bytes(value)
     if again != data:
         raise ManifestError(
             f"{name} holds more than this release understands, or was edited by hand: writing it "

@@ -7,7 +7,7 @@ reads one copy's shards.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from materialize.errors import (
     MaterializeError,
 )
 from materialize.feasibility import stored_shapes
+from materialize.manifest import RunCut
+from materialize.population.identity import byte_order
 from materialize.population.table import Population, Quarantined
 from materialize.recipe import Recipe
-from materialize.shards.layout import ShardSpec, rows_digest
+from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
 from pipelines import Pipeline, fingerprint
@@ -43,6 +45,9 @@ class Task:
     num_rows: int
     specs: tuple[ShardSpec, ...]
     generation: int
+    stock: tuple[ShardEntry, ...] = ()
+    """Standing shards of lossless codecs that hold some of these rows: pixels that are there are
+    taken from them, and not from the source."""
 
 
 def recipe_digest(pipeline: Pipeline, recipe: Recipe) -> str:
@@ -62,27 +67,36 @@ def parameter_names(pipeline: Pipeline, shape: tuple[int, int]) -> tuple[str, ..
 
 
 def tasks(
-    pipeline: Pipeline, recipe: Recipe, population: Population, *, generation: int = 1
+    pipeline: Pipeline,
+    recipe: Recipe,
+    population: Population,
+    *,
+    generation: int = 1,
+    cuts: Mapping[str, Sequence[RunCut]] | None = None,
 ) -> Iterator[Task]:
     """The tasks of one generation, run by run; one task holds all shards of its run.
 
     Args:
         pipeline: what happens to each copy.
-        recipe: the options that decide bytes.
+        recipe: the options that decide bytes; without shards by its ``storage``, nothing comes.
         population: the generation's images.
         generation: its number, from 1.
+        cuts: by split, the runs of a generation that lost images since it was cut.
     """
     for split in SPLITS:
         rows = population.split_rows(split)
         shapes = stored_shapes(pipeline, recipe, population, split)
         if not len(rows) or not shapes:
             continue
-        at_once = rows_per_run(pipeline, recipe, population, rows, list(shapes.values()))
-        for run, first in enumerate(range(rows.start, rows.stop, at_once)):
-            here = slice(first, min(first + at_once, rows.stop))
+        runs = (cuts or {}).get(split)
+        if runs is None:
+            at_once = rows_per_run(pipeline, recipe, population, rows, list(shapes.values()))
+            runs = _cut(len(rows), at_once)
+        for run, first_row, start, num_rows in runs:
+            here = slice(rows.start + start, rows.start + start + num_rows)
             common = ShardSpec(
                 kind="original", generation=generation, split=split, run=run,
-                first_row=first - rows.start, num_rows=here.stop - here.start, copy=-1,
+                first_row=first_row, num_rows=num_rows, copy=-1,
                 image_shape=next(iter(shapes.values())),
                 image_dtype="float32" if population.dtype == "float32" else "uint8",
                 codec=recipe.codec, parameters="none", recipe="",
@@ -94,7 +108,15 @@ def tasks(
             specs = [common] if "original" in shapes else []
             if "copy" in shapes:
                 specs += _copy_specs(common, pipeline, recipe, shapes["copy"])
-            yield Task(first, common.num_rows, tuple(specs), generation)
+            yield Task(here.start, num_rows, tuple(specs), generation)
+
+
+def _cut(num_rows: int, at_once: int) -> list[RunCut]:
+    """The runs of a split, in order."""
+    return [
+        RunCut(run, first, first, min(at_once, num_rows - first))
+        for run, first in enumerate(range(0, num_rows, at_once))
+    ]
 
 
 def rows_per_run(
@@ -195,6 +217,26 @@ def take_rows(
         if isinstance(value := getattr(population, f.name), TextColumn | np.ndarray)
     }
     return replace(population, **columns, quarantined=quarantined)
+
+
+def joined(populations: Sequence[Population]) -> Population:
+    """The images of several generations as one population, in its order.
+
+    Args:
+        populations: from the first generation; the last one knows all classes.
+    """
+    columns: dict[str, Any] = {}
+    for f in fields(Population):
+        values = [getattr(population, f.name) for population in populations]
+        if isinstance(values[0], TextColumn):
+            columns[f.name] = TextColumn.joined(values)
+        elif isinstance(values[0], np.ndarray):
+            columns[f.name] = np.concatenate(values)
+    kinds = [kind for population in populations for kind in population.conversion_kinds]
+    offsets = np.cumsum([0, *(len(population.conversion_kinds) for population in populations)])
+    columns["conversions"] += np.repeat(offsets[:-1], list(map(len, populations))).astype("<u2")
+    everything = replace(populations[-1], **columns, conversion_kinds=tuple(kinds))
+    return take_rows(everything, byte_order(everything.ids, everything.splits))
 
 
 def checked_population(path: Path, identity: str) -> Population:

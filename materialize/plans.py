@@ -14,9 +14,16 @@ from typing import Any
 import msgspec
 
 from materialize.atomic import AlreadyPublishedError, publish_file
-from materialize.canonical import canonical_json, sha256_hex
+from materialize.canonical import sha256_hex
 from materialize.errors import ManifestMissingError, PlanConflictError
-from materialize.manifest import Manifest, PopulationEntry, decode_canonical, population_name
+from materialize.manifest import (
+    Manifest,
+    PopulationEntry,
+    canonical_bytes,
+    decode_canonical,
+    manifest_name,
+    population_name,
+)
 from materialize.planning import population_identity
 from materialize.population import Population
 from materialize.recipe import Recipe
@@ -45,10 +52,13 @@ class Plan:
     """Number of records left out, by reason."""
     excluded: tuple[str, ...] = ()
     """Locators of records left out by order of the user, now and whenever this is extended."""
+    removed: tuple[str, ...] = ()
+    """Ids, in hex, of samples that were removed: all that is remembered of them, so that an
+    extension from a source that still has them leaves them out."""
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
-        return canonical_json(msgspec.to_builtins(self))
+        return canonical_bytes(self)
 
     def fingerprint(self) -> str:
         """SHA-256 of the file."""
@@ -93,15 +103,18 @@ def next_plan(
     if added is not None:
         populations += (population_entry(len(populations) + 1, added),)
     return dataclasses.replace(
-        previous,
-        number=manifest.number + 1,
-        parent=manifest.digest(),
+        successor(previous, manifest),
         recipe=dataclasses.replace(previous.recipe, copies=copies),
         class_names=added.class_names if added is not None else previous.class_names,
         populations=populations,
         quarantine=quarantine_counts(added) if added is not None else previous.quarantine,
         excluded=tuple(sorted({*previous.excluded, *excluded})),
     )
+
+
+def successor(previous: Plan, manifest: Manifest) -> Plan:
+    """The plan that follows a manifest, equal to the one before in everything but its place."""
+    return dataclasses.replace(previous, number=manifest.number + 1, parent=manifest.digest())
 
 
 def population_entry(generation: int, population: Population) -> PopulationEntry:
@@ -130,14 +143,26 @@ def claim(directory: Path, plan: Plan) -> None:
     try:
         publish_file(directory / plan.file_name, plan.to_bytes())
     except AlreadyPublishedError as error:
-        standing = read_plan(directory, plan.number)
-        differences = _differences(standing, plan)
-        raise PlanConflictError(
-            f"{directory} was begun with another plan: {differences}. Nothing was changed. Use the "
-            "same options to go on, `materialize extend` to add to a complete dataset, or another "
-            f"output; to give up what was begun but not published, delete {plan.file_name} there",
-            {"path": str(directory), "differences": differences},
-        ) from error
+        raise _conflict(directory, read_plan(directory, plan.number), plan) from error
+
+
+def check_claimable(directory: Path, plan: Plan) -> None:
+    """Asks before anything is written what `claim` decides.
+
+    Raises:
+        PlanConflictError: another plan has the number.
+    """
+    standing = begun_plan(directory, plan.number)
+    if standing not in (None, plan):
+        raise _conflict(directory, standing, plan)
+
+
+def begun_plan(directory: Path, number: int) -> Plan | None:
+    """The plan with a number, or None: one that was begun, where its manifest is not there."""
+    try:
+        return read_plan(directory, number)
+    except ManifestMissingError:
+        return None
 
 
 def read_plan(directory: Path, number: int) -> Plan:
@@ -176,6 +201,18 @@ def plan_name(number: int) -> str:
     return f"plan-{number:06d}.json"
 
 
+def _conflict(directory: Path, standing: Plan, wanted: Plan) -> PlanConflictError:
+    differences = _differences(standing, wanted)
+    remedy = "`materialize extend` to add to it, or another output"
+    if not (directory / manifest_name(wanted.number)).exists():
+        remedy = f"or another output; to give up what was begun, delete {wanted.file_name} there"
+    return PlanConflictError(
+        f"{directory} was begun with another plan: {differences}. Nothing was changed. Use the "
+        f"same options to go on, {remedy}",
+        {"path": str(directory), "differences": differences},
+    )
+
+
 def _differences(standing: Plan, wanted: Plan) -> str:
     """The fields in which two plans differ, in words."""
     old, new = _flat(standing), _flat(wanted)
@@ -189,6 +226,7 @@ def _flat(plan: Plan) -> dict[str, Any]:
     data |= data.pop("recipe")
     counts = [entry["counts"] for entry in data.pop("populations")]
     data["images"] = counts
+    data["removed samples"] = len(data.pop("removed"))
     data["sample ids"] = [entry.digest[:16] for entry in plan.populations]
     del data["pipeline"]
     return data

@@ -3,6 +3,7 @@
 What is common to building, extending and finishing a dataset.
 """
 
+import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -10,7 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from materialize import planning
-from materialize.atomic import make_directory, sweep_temporaries
+from materialize.atomic import (
+    AlreadyPublishedError,
+    make_directory,
+    publish_file,
+    sweep_temporaries,
+)
 from materialize.errors import (
     BuildFailedError,
     BuildIncompleteError,
@@ -19,7 +25,14 @@ from materialize.errors import (
 )
 from materialize.executor import Crew, execute
 from materialize.job import Done, Workshop
-from materialize.manifest import SHARDS_DIRECTORY, Manifest, Totals, manifest_name
+from materialize.manifest import (
+    SHARDS_DIRECTORY,
+    Manifest,
+    PopulationEntry,
+    Totals,
+    manifest_name,
+    shard_path,
+)
 from materialize.plans import Plan
 from materialize.population import DEFAULT_MAX_BAD, Population, ScanOptions
 from materialize.progress import Progress, Watch
@@ -88,13 +101,14 @@ class Production:
     """The shards that lead from one manifest to the next."""
 
     directory: Path
-    source: Source
+    source: Source | None
+    """None where every task has the stock it needs."""
     pipeline: Pipeline
     plan: Plan
     populations: tuple[Population, ...]
     work: Sequence[planning.Task]
     standing: tuple[ShardEntry, ...]
-    """Shards of the manifest before."""
+    """Shards of the manifest before that the new one has too."""
     warnings: tuple[str, ...] = ()
     """What the report is to say besides."""
 
@@ -136,6 +150,7 @@ class Production:
             )
         manifest = None
         if options.part is None:
+            self._check_collected(done)
             entries = (*self.standing, *(shard.entry for shard in done))
             manifest = publish_manifest(self.directory, self.plan, entries)
         built = [shard for shard in done if shard.timings_s]
@@ -143,6 +158,20 @@ class Production:
             self.directory, manifest, self.populations, len(built), time.monotonic() - started,
             _summed(built), (*self.warnings, *_warnings(self.populations[-1])),
         )  # fmt: skip
+
+    def _check_collected(self, done: Sequence[Done]) -> None:
+        """Makes good what a collection took away that began before this plan was claimed.
+
+        Raises:
+            BuildIncompleteError: it took shards that stood, and that nobody had named by then.
+        """
+        for entry, population in zip(self.plan.populations, self.populations, strict=True):
+            if not (self.directory / entry.file).exists():
+                store_population(self.directory, entry, population)
+        stood = [shard.entry.file for shard in done if not shard.timings_s]
+        gone = [file for file in stood if not shard_path(self.directory, file).exists()]
+        if gone:
+            raise incomplete(self.directory, len(gone), len(done), "were collected meanwhile")
 
     def _population(self, generation: int) -> Population:
         return self.populations[generation - 1]
@@ -198,12 +227,43 @@ def publish_manifest(directory: Path, plan: Plan, entries: Sequence[ShardEntry])
         class_names=plan.class_names,
         populations=plan.populations,
         codec=plan.recipe.codec,
+        storage=plan.recipe.storage,
         shards=shards,
         quarantine=plan.quarantine,
         totals=Totals.of(shards),
     )
     manifest.publish(directory)
     return manifest
+
+
+def store_population(directory: Path, entry: PopulationEntry, population: Population) -> None:
+    """Puts a population under its name, if it is not there.
+
+    One that is there is the same where it matters; where its images lie may differ, for a part
+    that runs on another machine lists them in its own order.
+    """
+    with contextlib.suppress(AlreadyPublishedError):
+        publish_file(directory / entry.file, population.to_bytes())
+    planning.checked_population(directory / entry.file, entry.digest)
+
+
+def left_to_write(
+    work: Sequence[planning.Task], standing: Sequence[ShardEntry]
+) -> tuple[list[planning.Task], tuple[ShardEntry, ...]]:
+    """The tasks without the shards that stand, and those of the standing shards they name.
+
+    Args:
+        work: everything that a plan says.
+        standing: shards of the manifest before.
+    """
+    planned = {spec.file_name() for task in work for spec in task.specs}
+    kept = tuple(entry for entry in standing if entry.file in planned)
+    there = {entry.file for entry in kept}
+    left = [
+        replace(task, specs=tuple(s for s in task.specs if s.file_name() not in there))
+        for task in work
+    ]
+    return [task for task in left if task.specs], kept
 
 
 def check_room(directory: Path, work: Sequence[planning.Task]) -> None:

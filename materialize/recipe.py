@@ -10,6 +10,9 @@ from materialize.shards.codecs import find_codec
 DEFAULT_SHARD_BYTES = 64 * 2**20
 """Large enough that an object store's request is cheap, small enough for a worker's memory."""
 PARAMETER_MODES = ("none", "draws", "full")
+STORAGE_MODES = ("pixels", "prefix", "recipe")
+"""What of an image is stored: its copies; the image as it is before anything random happens; or
+nothing but how to make both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,11 @@ class Recipe:
     codec: str = "raw"
     shard_bytes: int = DEFAULT_SHARD_BYTES
     """Decoded pixels of one shard, at most."""
+    storage: str = "pixels"
+    """``pixels``: the copies are stored. ``prefix``: the untouched images of every split, decoded
+    and resized, and copies are made at reading. ``recipe``: no image at all."""
     originals: bool = False
-    """Also store the untouched images, of every split."""
+    """Also store the untouched images, of every split, where copies are."""
     parameters: str = "draws"
     """What stands beside each copy: ``none``, the random words (``draws``), or ``full``: the drawn
     parameters as numbers."""
@@ -44,11 +50,12 @@ class Recipe:
             # NumPy's integers are written to plans as Python's.
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
         find_codec(self.codec)
-        if self.parameters not in PARAMETER_MODES:
-            raise ConfigError(
-                f"parameters: expected one of {list(PARAMETER_MODES)}, got {self.parameters!r}",
-                {"name": "parameters", "expected": PARAMETER_MODES, "found": self.parameters},
-            )
+        for name, known in (("parameters", PARAMETER_MODES), ("storage", STORAGE_MODES)):
+            if (found := getattr(self, name)) not in known:
+                raise ConfigError(
+                    f"{name}: expected one of {list(known)}, got {found!r}",
+                    {"name": name, "expected": known, "found": found},
+                )
         if self.value_range is not None:
             black, white = map(float, self.value_range)
             if not black < white:
@@ -58,6 +65,16 @@ class Recipe:
                 )
             # Plans are compared byte for byte, where 0 and 0.0 differ.
             object.__setattr__(self, "value_range", (black, white))
+
+    @property
+    def stores_copies(self) -> bool:
+        """Whether there are shards of copies."""
+        return self.storage == "pixels"
+
+    @property
+    def stores_originals(self) -> bool:
+        """Whether there are shards of untouched images."""
+        return self.storage == "prefix" or (self.storage == "pixels" and self.originals)
 
 
 def whole_number(name: str, value: Any, low: int, high: int) -> int:

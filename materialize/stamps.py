@@ -8,7 +8,7 @@ write there can write this file too, and `verify="always"` does not look at it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -45,8 +45,18 @@ def note_stamps(directory: Path, found: Mapping[str, tuple[str, Stamp]]) -> None
     known = read_stamps(directory)
     if all(known.get(file) == stamp for file, stamp in found.items()):
         return
-    lines = {
-        file: [sha256, *astuple(stamp)] for file, (sha256, stamp) in (known | dict(found)).items()
-    }
+    _write(directory, known | dict(found))
+
+
+def forget_stamps(directory: Path, files: Collection[str]) -> None:
+    """Drops the lines of shards that are gone; where that cannot be written, they stay."""
+    known = read_stamps(directory)
+    left = {file: stamp for file, stamp in known.items() if file not in files}
+    if len(left) < len(known):
+        _write(directory, left)
+
+
+def _write(directory: Path, stamps: Mapping[str, tuple[str, Stamp]]) -> None:
+    lines = {file: [sha256, *astuple(stamp)] for file, (sha256, stamp) in stamps.items()}
     with suppress(StorageError):
         write_file(directory / STAMPS_FILE, canonical_json(lines))

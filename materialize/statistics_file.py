@@ -23,6 +23,7 @@ from pipelines.whitening import Whitening
 
 _FORMAT = "statistics/1"
 _DTYPES = {"mean": "<f8", "std": "<f8", "projection": "<f4", "expansion": "<f4"}
+_SPECS = {name: ColumnSpec(dtype) for name, dtype in _DTYPES.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,15 @@ def read_statistics(path: Path, key: StatisticsKey) -> Statistics:
         ) from error
 
 
+def samples_of(path: Path) -> str | None:
+    """The digest of the samples that a file's statistics were fitted on; None if it is damaged."""
+    try:
+        facts = columns_from_bytes(path.read_bytes(), _SPECS)[1]
+    except (OSError, ShardUntrustedError):
+        return None
+    return str(facts.get("samples"))
+
+
 def statistics_to_bytes(statistics: Statistics, key: StatisticsKey) -> bytes:
     """The file of some statistics: the same bytes for the same statistics and key."""
     arrays = statistics.arrays()
@@ -128,8 +138,7 @@ def statistics_from_bytes(data: bytes, key: StatisticsKey) -> Statistics:
     Raises:
         ShardUntrustedError: damaged, of another format, or fitted on something else.
     """
-    specs = {name: ColumnSpec(dtype) for name, dtype in _DTYPES.items()}
-    columns, facts = columns_from_bytes(data, specs)
+    columns, facts = columns_from_bytes(data, _SPECS)
     expected = {
         "format": _FORMAT,
         "samples": key.samples,

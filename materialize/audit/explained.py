@@ -44,8 +44,9 @@ class Explanation:
     split: str
     copy: int
     """−1 for the original."""
-    shard: str
-    row: int
+    shard: str | None
+    """None where the dataset does not store this image."""
+    row: int | None
     """In the shard."""
     steps: tuple[StepDraw, ...]
     program: tuple[str, ...]
@@ -53,7 +54,7 @@ class Explanation:
     original: Pixels | None
     """(H, W, C) the source as decoded; None if it is lost."""
     stored: Pixels | None
-    """(H', W', C); None if the shard is damaged there."""
+    """(H', W', C); None if it is not stored, or the shard is damaged there."""
     recomputed: Pixels | None
     """(H', W', C) made again from the source; None if that is lost."""
     are_draws_equal: bool | None
@@ -71,17 +72,23 @@ class Explanation:
     @property
     def is_damaged(self) -> bool:
         """Whether what is stored cannot be read, or is not what is made again."""
-        return self.stored is None or self.is_equal is False or self.are_draws_equal is False
+        is_lost = self.shard is not None and self.stored is None
+        return is_lost or self.is_equal is False or self.are_draws_equal is False
 
     def lines(self) -> list[str]:
         """The explanation in words."""
         named = "unlabelled" if self.class_name is None else f"class {self.class_name}"
         which = "original" if self.copy < 0 else f"copy {self.copy}"
         verdict = {True: "equal, byte for byte", False: "DIFFERENT", None: "not comparable"}
+        where = f"{self.shard} · row {self.row}"
+        if self.shard is None:
+            where, verdict[None] = "nowhere: it is made at reading", "made, with nothing to compare"
+        if self.recomputed is None:
+            verdict[None] = "not made again"
         return [
             f"sample   {self.sample_id} · {which} · {self.split} · {named}",
             f"source   {self.locator} · SHA-256 {self.content_sha256}",
-            f"stored   {self.shard} · row {self.row}",
+            f"stored   {where}",
             *(f"drawn    {step} · words {_hexadecimal(step.words)}" for step in self.steps),
             *(f"program  {line}" for line in self.program),
             f"redone   {verdict[self.is_equal]}",

@@ -5,6 +5,7 @@ again, the program is lowered again and the pixels are made again, and each is h
 stored.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +16,33 @@ from materialize.audit.explained import Explanation, StepDraw
 from materialize.audit.naming_samples import find_sample
 from materialize.audit.program_words import program_words
 from materialize.audit.regeneration import Regenerator, drawn_columns
-from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, MaterializeError, ShardError
 from materialize.executor import Crew
 from materialize.job import prepared_canvas
 from materialize.manifest import shard_path
-from materialize.planning import take_rows
+from materialize.planning import take_rows, tasks
 from materialize.population import Population, load_images
-from materialize.shards.layout import ShardEntry
+from materialize.recipe import Recipe
+from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Pixels
+from materialize.stock import ORIGINAL
 from materialize.whereabouts import find_source
 
 
 def explain_sample(
     directory: str | Path, sample: str, copy: int, source: object | None = None
 ) -> Explanation:
-    """Explains one stored image.
+    """Explains one image: what is stored of it, and what its copies are made of.
 
     Args:
         directory: the dataset.
         sample: a sample id in hex or the beginning of one, or where its source is: the locator, or
             a path that ends in it.
-        copy: which copy; −1 for the stored original.
+        copy: which copy; −1 for the untouched image. What the dataset's storage mode does not store
+            is made again from the source.
         source: where to look for the source; where it was last seen by default.
 
     Raises:
@@ -49,61 +53,78 @@ def explain_sample(
     dataset = StandingDataset.open(Path(directory))
     generation, place = find_sample(dataset.populations, sample)
     population = dataset.populations[generation - 1]
-    entry, row = _stored_at(dataset, population, generation, place, copy)
     rows = take_rows(population, np.array([place]))
+    found = _stored_at(dataset, generation, place, copy)
+    spec = _made_at_reading(dataset, rows, copy) if found is None else found[0].spec
     problems: list[str] = []
-    stored, beside = _stored(dataset.directory, entry, row, problems)
-    steps, program = _drawn(dataset, rows, entry)
+    stored, beside = _stored(dataset.directory, found, problems)
+    steps, program = _drawn(dataset, rows, spec)
     original, regenerator, traced = _original(dataset, rows, source, problems)
     recomputed = None
     if regenerator is not None:
         only = np.zeros(1, np.int64)
         prepared = regenerator.prepare(traced, only)
-        recomputed = regenerator.render(traced, entry.spec, prepared, only)[0]
+        recomputed = regenerator.render(traced, spec, prepared, only)[0]
     label = int(rows.labels[0])
     return Explanation(
         sample_id=rows.ids[0].tobytes().hex(),
         locator=rows.locators[0],
         content_sha256=rows.digests[0].tobytes().hex(),
         class_name=None if label < 0 else population.class_names[label],
-        split=entry.spec.split,
+        split=spec.split,
         copy=copy,
-        shard=entry.file,
-        row=row,
+        shard=None if found is None else found[0].file,
+        row=None if found is None else found[1],
         steps=steps,
         program=program,
         original=original,
         stored=stored,
         recomputed=recomputed,
-        are_draws_equal=_are_equal(dataset, rows, entry, beside),
+        are_draws_equal=_are_equal(dataset, rows, spec, beside),
         problems=tuple(problems),
     )
 
 
 def _stored_at(
-    dataset: StandingDataset, population: Population, generation: int, place: int, copy: int
-) -> tuple[ShardEntry, int]:
-    """The shard that holds a sample's copy, and the row there."""
-    there = []
+    dataset: StandingDataset, generation: int, place: int, copy: int
+) -> tuple[ShardEntry, int] | None:
+    """The shard that holds a sample's copy, and the row there; None where none does."""
     for entry in dataset.manifest.shards:
-        spec = entry.spec
-        if spec.generation == generation:
-            rows = rows_in_population(population, spec)
-            if place in rows and spec.copy == copy:
+        if entry.spec.generation == generation and entry.spec.copy == copy:
+            rows = dataset.rows_of(entry.spec)
+            if place in rows:
                 return entry, place - rows.start
-            there += [spec.copy] if place in rows else []
-    held = sorted(set(there))
-    raise ConfigError(
-        f"copy: expected one of those stored of {population.locators[place]}: "
-        f"{f'{held[0]} to {held[-1]}' if held else 'none'} (−1 is the original), got {copy}",
-        {"name": "copy", "expected": held, "found": copy},
-    )
+    return None
+
+
+def _made_at_reading(dataset: StandingDataset, rows: Population, copy: int) -> ShardSpec:
+    """What a shard would be that held nothing but this image.
+
+    Raises:
+        ConfigError: the dataset neither stores this copy nor makes it at reading.
+    """
+    manifest, is_training = dataset.manifest, bool(len(rows.split_rows("train")))
+    is_known = copy == ORIGINAL or (is_training and copy > ORIGINAL)
+    if manifest.storage == "pixels" or not is_known:
+        held = sorted({entry.spec.copy for entry in dataset.manifest.shards} if is_training else {})
+        raise ConfigError(
+            f"copy: expected one of those stored of {rows.locators[0]}: "
+            f"{f'{held[0]} to {held[-1]}' if held else 'none'} (−1 is the original), got {copy}",
+            {"name": "copy", "expected": held, "found": copy},
+        )
+    recipe = Recipe(copies=1, value_range=manifest.value_range, originals=True)
+    specs = [spec for task in tasks(dataset.pipeline, recipe, rows) for spec in task.specs]
+    original, *copies = specs
+    return original if copy == ORIGINAL else replace(copies[0], copy=copy)
 
 
 def _stored(
-    directory: Path, entry: ShardEntry, row: int, problems: list[str]
+    directory: Path, found: tuple[ShardEntry, int] | None, problems: list[str]
 ) -> tuple[Pixels | None, dict[str, NDArray[Any]]]:
     """The stored pixels and what stands beside them, checked against the manifest."""
+    if found is None:
+        return None, {}
+    entry, row = found
     try:
         with ShardReader(shard_path(directory, entry.file), entry) as reader:
             columns = {name: column[row] for name, column in reader.columns.items()}
@@ -114,14 +135,15 @@ def _stored(
 
 
 def _drawn(
-    dataset: StandingDataset, rows: Population, entry: ShardEntry
+    dataset: StandingDataset, rows: Population, spec: ShardSpec
 ) -> tuple[tuple[StepDraw, ...], tuple[str, ...]]:
     """What chance gave each step, and the program that came of it."""
     pipeline, manifest = dataset.pipeline, dataset.manifest
-    if entry.spec.kind == "original":
-        resized = f"resized to {entry.spec.image_shape[:2]}" if pipeline.resize else "as it came"
-        return (), (f"stored {resized}: nothing is drawn for an original",)
-    words = pipeline.draw(manifest.seed, rows.ids, entry.spec.copy)
+    if spec.kind == "original":
+        resized = f"resized to {spec.image_shape[:2]}" if pipeline.resize else "as it came"
+        kept = "" if manifest.storage == "recipe" else "stored "
+        return (), (f"{kept}{resized}: nothing is drawn for an original",)
+    words = pipeline.draw(manifest.seed, rows.ids, spec.copy)
     canvas = prepared_canvas(pipeline, rows)
     drawn = pipeline.parameters(words, canvas)
     steps, offset = [], 0
@@ -154,10 +176,10 @@ def _original(
 
 
 def _are_equal(
-    dataset: StandingDataset, rows: Population, entry: ShardEntry, beside: dict[str, NDArray[Any]]
+    dataset: StandingDataset, rows: Population, spec: ShardSpec, beside: dict[str, NDArray[Any]]
 ) -> bool | None:
     """Whether what stands beside the stored pixels is what is drawn now."""
-    expected = drawn_columns(dataset.pipeline, dataset.manifest.seed, rows, entry.spec)
+    expected = drawn_columns(dataset.pipeline, dataset.manifest.seed, rows, spec)
     if not beside or not expected:
         return None
     return all(np.array_equal(beside[name], column[0]) for name, column in expected.items())

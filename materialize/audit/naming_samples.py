@@ -39,11 +39,41 @@ def find_sample(populations: Sequence[Population], sample: str) -> Place:
                 {"name": "sample", "found": sample, "matches": len(found)},
             )
     total = sum(map(len, populations))
+    locators = (population.locators[0] for population in populations if len(population))
     raise ConfigError(
         f"sample {sample!r}: expected the beginning of a sample id or a locator, got neither: none "
-        f"of {total} samples matches. Locators look like {populations[0].locators[0]!r}",
+        f"of {total} samples matches. Locators look like {next(locators, '')!r}",
         {"name": "sample", "found": sample},
     )
+
+
+def find_samples(
+    populations: Sequence[Population], samples: Sequence[str], removed: Sequence[str] = ()
+) -> list[Place]:
+    """The samples that several names mean, each once, in order.
+
+    Args:
+        populations: by generation.
+        samples: as `find_sample` takes them.
+        removed: ids, in hex, of samples that were there once.
+
+    Raises:
+        ConfigError: some of the names mean none or several; all of these are in the message.
+    """
+    places, problems = set(), []
+    for sample in samples:
+        try:
+            places.add(find_sample(populations, sample))
+        except ConfigError as error:
+            gone = [known for known in removed if known.startswith(sample.lower())]
+            problems.append(f"sample {sample!r}: removed already" if gone else str(error))
+    if problems:
+        raise ConfigError(
+            f"expected names of samples, got {len(problems)} of {len(samples)} that are not: "
+            f"{'; '.join(problems)}. Nothing was changed",
+            {"name": "sample", "found": problems},
+        )
+    return sorted(places)
 
 
 def _by_locator(populations: Sequence[Population], sample: str) -> list[Place]:

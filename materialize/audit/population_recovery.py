@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.atomic import write_file
-from materialize.errors import ShardError, SourceError
+from materialize.errors import ManifestError, ShardError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, PopulationEntry, shard_path
 from materialize.planning import population_identity, take_rows
+from materialize.plans import read_plan
 from materialize.population import Population, ScanOptions, scan
-from materialize.population.identity import byte_order
+from materialize.population.identity import ID_BYTES, byte_order
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import SPLITS, Source
 
@@ -44,14 +45,17 @@ def recover_population(
         SourceError: the source does not give that population any more.
     """
     class_names, stored = _remains(directory, manifest, lost)
-    channels = {entry.spec.image_shape[2] for entry in manifest.shards}
-    options = ScanOptions(color="grey" if channels == {1} else "rgb", allow_split_leaks=True)
+    channels = {p.channels for p in others} | {s.spec.image_shape[2] for s in manifest.shards}
+    # Without shards or other generations only the images themselves say what they were brought to.
+    color = "auto" if not channels else "grey" if channels == {1} else "rgb"
+    removed, excluded = _left_out(directory, manifest, source)
+    options = ScanOptions(color=color, allow_split_leaks=True, exclude=excluded)
     found = scan(
         source, options, known_classes=manifest.class_names, n_jobs=crew.workers,
         backend=crew.backend,
     )  # fmt: skip
     found = _in_stored_splits(found, stored, lost)
-    keep = found.labels < max(len(class_names), 1)
+    keep = (found.labels < max(len(class_names), 1)) & ~_among(found.ids, removed)
     for other in others:
         keep &= ~_among(found.ids, other.ids)
     for code, split in enumerate(SPLITS):
@@ -71,6 +75,19 @@ def recover_population(
         )
     write_file(directory / lost.file, population.to_bytes())
     return population
+
+
+def _left_out(
+    directory: Path, manifest: Manifest, source: Source
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(n, 16) removed ids, and excluded locators; none where the plan cannot be read."""
+    try:
+        plan = read_plan(directory, manifest.number)
+    except ManifestError:
+        return np.empty((0, ID_BYTES), np.uint8), ()
+    here = {source.record(index).locator for index in range(len(source))}
+    removed = np.frombuffer(bytes.fromhex("".join(plan.removed)), np.uint8).reshape(-1, ID_BYTES)
+    return removed, tuple(locator for locator in plan.excluded if locator in here)
 
 
 def _remains(

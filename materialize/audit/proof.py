@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.standing import StandingDataset
 from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
 from materialize.builder import BuildOptions, as_source, build_dataset, finish_dataset
 from materialize.errors import ConfigError
@@ -131,6 +131,10 @@ def prove(  # noqa: PLR0913  # each is one fact of the job or of the proof
     used = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
     # What the user's job accepts is not the question here.
     accepting = replace(scan, allow_split_leaks=True)
+    # Where copies are made at reading, the proof stores them to have something to compare.
+    recipe = replace(
+        recipe, storage="pixels", originals=recipe.originals or recipe.stores_originals
+    )
     chosen: Source = opened
     if limit is not None:
         chosen = Subset(opened, limit, included(opened, scan.exclude))
@@ -244,7 +248,7 @@ class _Proof:
         copies = [entry for entry in dataset.manifest.shards if entry.spec.kind == "copy"]
         for entry in (copies[0], copies[-1]):
             population = dataset.population_of(entry.spec.generation)
-            first = rows_in_population(population, entry.spec).start
+            first = dataset.rows_of(entry.spec).start
             count = min(_TWIN_ROWS, entry.spec.num_rows)
             rows = take_rows(population, np.arange(first, first + count))
             images = decoded(self.source, self.pipeline, rows)

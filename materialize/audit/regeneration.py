@@ -15,6 +15,7 @@ from materialize.audit.tracing import LOST
 from materialize.job import PIXELS_AT_ONCE, columns_beside, decoded
 from materialize.planning import take_rows
 from materialize.population.table import Population
+from materialize.shards.codecs import as_read, find_codec
 from materialize.shards.layout import ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
@@ -80,7 +81,9 @@ class Regenerator:
     def render(
         self, run: Population, spec: ShardSpec, prepared: Prepared, rows: NDArray[np.int64]
     ) -> Batch:
-        """(n, H, W, C) what a shard's rows should hold.
+        """(n, H, W, C) what reading a shard's rows should give.
+
+        A lossy codec takes part: its rows are encoded and decoded, as those of the shard were.
 
         Args:
             run: the run's rows.
@@ -96,7 +99,7 @@ class Regenerator:
                 out[place] = images.image(place)
         else:
             self.pipeline.augment(images, words, out, value_range=self.value_range)
-        return out
+        return as_read(find_codec(spec.codec), out)
 
     def differing(
         self,

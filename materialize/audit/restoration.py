@@ -153,14 +153,15 @@ class _Repair:
         placed = dict(populations)
         for (generation, _, _), entries in by_run(wanted).items():
             population = placed[generation]
-            rows = rows_in_population(population, entries[0].spec)
+            there = self.manifest.populations[generation - 1]
+            rows = rows_in_population(population, entries[0].spec, there)
             traced = trace(self.source, population, np.arange(rows.start, rows.stop), self.crew)
             lost += traced.lost
             if not (traced.rows.source_index == LOST).any():
                 index = population.source_index.copy()
                 index[rows.start : rows.stop] = traced.rows.source_index
                 placed[generation] = replace(population, source_index=index)
-                tasks.append(task_of(population, entries))
+                tasks.append(task_of(rows, entries))
         return tasks, placed, tuple(lost)
 
     def rebuild(self, tasks: Sequence[Task], populations: dict[int, Population]) -> list[Done]:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize.manifest import Manifest, load_latest
+from materialize.errors import ManifestMissingError
+from materialize.manifest import (
+    Manifest,
+    PopulationEntry,
+    load_latest,
+    manifest_name,
+    shard_path,
+)
 from materialize.planning import Task, checked_population
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry, ShardSpec
@@ -37,10 +44,11 @@ class StandingDataset:
             pinned: digest of the manifest to read instead of the newest.
 
         Raises:
-            ManifestMissingError: there is none.
+            ManifestMissingError: there is none, or the pinned one was superseded and collected.
             ManifestError: the manifest or a population is damaged.
         """
         manifest = load_latest(directory, pinned=pinned)
+        _check_not_collected(directory, manifest)
         populations = tuple(
             checked_population(directory / entry.file, entry.digest)
             for entry in manifest.populations
@@ -51,6 +59,19 @@ class StandingDataset:
             populations,
             from_canonical_text(manifest.pipeline),
         )
+
+    def rows_of(self, spec: ShardSpec) -> range:
+        """The rows of its generation's population that a shard holds."""
+        return rows_in_population(
+            self.population_of(spec.generation),
+            spec,
+            self.manifest.populations[spec.generation - 1],
+        )
+
+    def first_trained_population(self) -> Population:
+        """That of the first generation with training images: removal may have emptied others."""
+        trained = (p for p in self.populations if p.split_rows("train"))
+        return next(trained, self.populations[0])
 
     def population_of(self, generation: int) -> Population:
         """The population of a generation, from 1."""
@@ -70,19 +91,46 @@ def by_run(entries: Iterable[ShardEntry]) -> dict[RunKey, list[ShardEntry]]:
     return runs
 
 
-def rows_in_population(population: Population, spec: ShardSpec) -> range:
-    """The rows of its generation's population that a shard holds."""
-    first = population.split_rows(spec.split).start + spec.first_row
+def rows_in_population(population: Population, spec: ShardSpec, entry: PopulationEntry) -> range:
+    """The rows of its generation's population that a shard holds.
+
+    Args:
+        population: of the generation.
+        spec: of the shard; its ``first_row`` is where the run began when it was cut.
+        entry: what the manifest says of the population: the runs, where images were removed since.
+    """
+    first = population.split_rows(spec.split).start
+    first += entry.first_row_of(spec.split, spec.run, spec.first_row)
     return range(first, first + spec.num_rows)
 
 
-def task_of(population: Population, entries: Iterable[ShardEntry]) -> Task:
+def task_of(rows: range, entries: Iterable[ShardEntry]) -> Task:
     """The task that writes these shards of one run again.
 
     Args:
-        population: of their generation.
+        rows: the run's, in the population of their generation.
         entries: at least one.
     """
     specs = tuple(entry.spec for entry in entries)
-    rows = rows_in_population(population, specs[0])
     return Task(rows.start, len(rows), specs, specs[0].generation)
+
+
+def _check_not_collected(directory: Path, manifest: Manifest) -> None:
+    """Says of a superseded manifest that its files are gone, before somebody misses one.
+
+    Raises:
+        ManifestMissingError: `materialize gc` took some of them.
+    """
+    if not (directory / manifest_name(manifest.number + 1)).exists():
+        return
+    shards = (shard_path(directory, entry.file) for entry in manifest.shards)
+    populations = (directory / entry.file for entry in manifest.populations)
+    missing = next((path for path in (*populations, *shards) if not path.exists()), None)
+    if missing is not None:
+        newest = load_latest(directory)
+        raise ManifestMissingError(
+            f"{directory}: manifest {manifest.number} ({manifest.digest()[:16]}) was superseded, "
+            f"and `materialize gc` has collected its files, such as {missing.name}; read the "
+            f"newest, which is manifest {newest.number} ({newest.digest()[:16]})",
+            {"path": str(missing), "expected": manifest.digest(), "found": newest.digest()},
+        )

@@ -173,7 +173,7 @@ class _Verification:
         traced = dict(populations)
         lost: list[LostRecord] = []
         for generation, population in populations.items():
-            wanted = _wanted_rows(population, runs, chosen, generation)
+            wanted = self._wanted_rows(population, runs, chosen, generation)
             if self.source is not None and len(wanted):
                 found = trace(self.source, population, wanted, self.crew)
                 index = population.source_index.copy()
@@ -185,11 +185,33 @@ class _Verification:
             RunCheck(
                 tuple(entries),
                 tuple(chosen.get(entry.file, nothing) for entry in entries),
-                _run_rows(traced.get(key[0]), entries[0]),
+                _run_rows(traced.get(key[0]), entries[0], self.manifest),
             )
             for key, entries in runs.items()
         )
         return checks, lost
+
+    def _wanted_rows(
+        self,
+        population: Population,
+        runs: dict[RunKey, list[ShardEntry]],
+        chosen: dict[str, NDArray[np.int64]],
+        generation: int,
+    ) -> NDArray[np.int64]:
+        """The rows of a population that any shard needs to have made again.
+
+        Without shards all are needed: a recipe is worth what its sources are.
+        """
+        if not self.manifest.shards:
+            return np.arange(len(population))
+        wanted = np.zeros(len(population), bool)
+        there = self.manifest.populations[generation - 1]
+        for key, entries in runs.items():
+            if key[0] == generation:
+                first = rows_in_population(population, entries[0].spec, there).start
+                for entry in entries:
+                    wanted[first + chosen.get(entry.file, np.empty(0, np.int64))] = True
+        return np.flatnonzero(wanted)
 
 
 def chosen_rows(manifest: Manifest, rows: int | None) -> dict[str, NDArray[np.int64]]:
@@ -212,32 +234,19 @@ def chosen_rows(manifest: Manifest, rows: int | None) -> dict[str, NDArray[np.in
         noise = hashlib.shake_256(manifest.digest().encode()).digest(8 * rows)
         offsets = np.frombuffer(noise, "<u8") % np.diff(edges).astype(np.uint64)
         places = edges[:-1] + offsets.astype(np.int64)
-    ends = np.cumsum(sizes)
+    ends = np.cumsum(sizes, dtype=np.int64)
     cuts = np.split(places, np.searchsorted(places, ends[:-1]))
-    pairs = zip(manifest.shards, cuts, ends - sizes, strict=True)
+    pairs = zip(manifest.shards, cuts, ends - sizes, strict=bool(sizes))
     return {entry.file: cut - start for entry, cut, start in pairs}
 
 
-def _wanted_rows(
-    population: Population,
-    runs: dict[RunKey, list[ShardEntry]],
-    chosen: dict[str, NDArray[np.int64]],
-    generation: int,
-) -> NDArray[np.int64]:
-    """The rows of a population that any shard needs to have made again."""
-    wanted = np.zeros(len(population), bool)
-    for key, entries in runs.items():
-        if key[0] == generation:
-            first = rows_in_population(population, entries[0].spec).start
-            for entry in entries:
-                wanted[first + chosen.get(entry.file, np.empty(0, np.int64))] = True
-    return np.flatnonzero(wanted)
-
-
-def _run_rows(population: Population | None, entry: ShardEntry) -> Population | None:
+def _run_rows(
+    population: Population | None, entry: ShardEntry, manifest: Manifest
+) -> Population | None:
     if population is None:
         return None
-    rows = rows_in_population(population, entry.spec)
+    there = manifest.populations[entry.spec.generation - 1]
+    rows = rows_in_population(population, entry.spec, there)
     return take_rows(population, np.arange(rows.start, rows.stop))
 
 

@@ -7,6 +7,7 @@ given arrives as None, so that a job file can say it instead.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import click
@@ -77,11 +78,14 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
         _option("seed", "Which draws.", type=int, metavar="N"),
         _option("value_range", "What black and white are in float images, such as 0,1.",
                 metavar="BLACK,WHITE"),
+        _option("storage", "What is stored of an image: pixels (its copies), prefix (untouched and "
+                "resized; copies are made at reading), or recipe (no image at all).", **_TEXT),
         _option("originals", "Also store the untouched images, of every split."),
     ),
     "Output": (
         _option("output", "The dataset's directory.", metavar="DIR"),
-        _option("codec", "raw, bitshuffle-zstd, zstd or gzip.", **_TEXT),
+        _option("codec", "raw, bitshuffle-zstd, zstd, gzip, lz4, blosc2, png, webp or jpeg-Q, Q "
+                "from 1 to 100, such as jpeg-90.", **_TEXT),
         _option("shard_mb", "Pixels of one shard at most, in MiB before encoding.", type=float,
                 metavar="MIB"),
         _option("parameters", "What is kept of each draw: none, draws or full.", **_TEXT),
@@ -104,6 +108,29 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
 
 DATASET = click.argument("dataset", metavar="DATASET", type=click.Path())
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+PRICES = click.option("--prices", "prices_file", metavar="FILE", type=click.Path(),
+                      help="A price book in TOML, instead of the list prices that come with the "
+                      "package.")  # fmt: skip
+
+
+class Amount(click.ParamType[Decimal]):
+    """A decimal number, exact as it is typed."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        """The number; NaN and what is none are refused."""
+        try:
+            number = Decimal(str(value))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite() or number < 0:
+            self.fail(f"expected a number of at least 0, got {value!r}", param, ctx)
+        return number
 
 
 class SectionedCommand(click.Command):

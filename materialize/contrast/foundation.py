@@ -35,6 +35,9 @@ from materialize.sources import Source
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, fingerprint
 
+_DECODING = "decode"
+"""A receipt's name for the seconds that reading and decoding a run's sources took."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Foundation:
@@ -85,13 +88,40 @@ class Foundation:
         """
         return sum(entry.num_bytes for entry in self._entries(kind, copies))
 
+    def num_shards(self, kind: str, copies: int | None) -> int:
+        """How many shards an arm trains from."""
+        return sum(1 for _ in self._entries(kind, copies))
+
     def build_seconds(self, kind: str, copies: int | None) -> float:
         """What workers spent to write these shards, by their receipts."""
-        seconds = 0.0
+        return sum(sum(self._timings(entry).values()) for entry in self._entries(kind, copies))
+
+    def generation_seconds(self, kind: str, copies: int | None) -> float:
+        """What workers would have spent on these shards alone, by the receipts.
+
+        A run's images are decoded for the first shard that is written of it, which may be another
+        arm's: that counts here too, once for each run.
+        """
+        own, shared = 0.0, self._decoding()
+        runs = set()
         for entry in self._entries(kind, copies):
-            receipt = Receipt.read(self.directory, entry.file)
-            seconds += 0.0 if receipt is None else sum(receipt.timings_s.values())
+            timings = self._timings(entry)
+            own += sum(timings.values()) - timings.get(_DECODING, 0.0)
+            runs.add(_run(entry))
+        return own + sum(shared.get(run, 0.0) for run in runs)
+
+    def _decoding(self) -> dict[tuple[int, int], float]:
+        """Seconds that decoding a run of training images took, the longest time where several."""
+        seconds: dict[tuple[int, int], float] = {}
+        for entry in self.opened.standing.manifest.shards:
+            if entry.spec.split == "train":
+                spent = self._timings(entry).get(_DECODING, 0.0)
+                seconds[_run(entry)] = max(seconds.get(_run(entry), 0.0), spent)
         return seconds
+
+    def _timings(self, entry: ShardEntry) -> dict[str, float]:
+        receipt = Receipt.read(self.directory, entry.file)
+        return {} if receipt is None else receipt.timings_s
 
     def describe(self, job: ContrastJob) -> dict[str, Any]:
         """JSON-ready: what the arms were trained and tested on."""
@@ -121,6 +151,11 @@ class Foundation:
                 yield entry
 
 
+def _run(entry: ShardEntry) -> tuple[int, int]:
+    """Which images a training shard holds: generation and run."""
+    return entry.spec.generation, entry.spec.run
+
+
 def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = None) -> Foundation:
     """Builds the dataset of a contrast, or finds it as it stands.
 
@@ -136,10 +171,12 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
     prepared = _prepared(job, work)
     source = excerpt_of(prepared.source, job.excerpt)
     images = replace(
-        job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True
-    )
+        job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True,
+        storage="pixels",
+    )  # fmt: skip
     pipeline, options, recipe = pipeline_of(images), options_of(images), recipe_of(images)
     population = scanned(source, options, (), progress)
+    _check_parts({split: len(population.split_rows(split)) for split in SPLITS})
     directory = work / f"dataset-{_name(population, pipeline, recipe)}"
     try:
         standing = load_latest(directory).copies
@@ -152,9 +189,7 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
                 progress=progress,
             )  # fmt: skip
     opened = OpenDataset.open(directory)
-    foundation = Foundation(source, pipeline, population, opened, prepared.accepted)
-    _check_parts(foundation.counts)
-    return foundation
+    return Foundation(source, pipeline, population, opened, prepared.accepted)
 
 
 def _prepared(job: ContrastJob, work: Path) -> Prepared:
@@ -164,8 +199,9 @@ def _prepared(job: ContrastJob, work: Path) -> Prepared:
 
 
 def _name(population: Population, pipeline: Pipeline, recipe: Recipe) -> str:
-    """Of the dataset: what decides its bytes, but for the number of copies."""
-    facts = {name: value for name, value in asdict(recipe).items() if name != "copies"}
+    """Of the dataset: what decides its bytes and may differ between contrasts."""
+    fixed = ("copies", "storage")
+    facts = {name: value for name, value in asdict(recipe).items() if name not in fixed}
     images, steps = population_identity(population), fingerprint(pipeline)
     return digest({"images": images, "pipeline": steps, "recipe": facts})[:12]
 

@@ -9,17 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.audit.regeneration import Regenerator, drawn_columns
-from materialize.audit.standing import StandingDataset, rows_in_population
+from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import trace
-from materialize.errors import ConfigError, ShardDamagedError
+from materialize.errors import ConfigError, ShardDamagedError, SourceError
 from materialize.executor import Crew
+from materialize.feasibility import copy_shape
 from materialize.loader.loader import Pace
 from materialize.loader.order import ORIGINAL, OrderOptions, one_of
 from materialize.loader.samples import Samples, fold_samples, split_samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored import VERIFY, Reading, StoredFeed
+from materialize.planning import joined
+from materialize.population import Population
 from materialize.shards.digests import block_digests, content_sha256
 from materialize.shards.layout import ShardEntry
+from materialize.sources import Source
 from materialize.statistics_file import stored_statistics
 from materialize.whereabouts import find_source
 from pipelines.standardization import Standardization, standardization_from_text
@@ -109,7 +113,7 @@ class _Again:
         """
         manifest, spec = self.dataset.manifest, entry.spec
         population = self.dataset.population_of(spec.generation)
-        rows = np.array(rows_in_population(population, spec))
+        rows = np.array(self.dataset.rows_of(spec))
         source = find_source(self.dataset.directory, self.source)
         traced = trace(source, population, rows, Crew())
         if traced.lost:
@@ -130,12 +134,12 @@ class _Again:
             "sample_ids": traced.rows.ids,
             **drawn_columns(self.dataset.pipeline, manifest.seed, traced.rows, spec),
         }
-        if content_sha256(spec, columns, block_digests(images.data)) != entry.content_sha256:
+        if content_sha256(spec, columns, block_digests(images.data)) != entry.reading_sha256:
             raise ShardDamagedError(
                 f"{entry.file} cannot be read, and making it again on this machine gives other "
                 "pixels than were stored (`materialize verify --deep` names the libraries that "
                 "differ); restore the file",
-                {"file": entry.file, "expected": entry.content_sha256},
+                {"file": entry.file, "expected": entry.reading_sha256},
             )
         return images
 
@@ -219,8 +223,32 @@ class OpenDataset:
         if isinstance(wanted, str):
             value_range = self.standing.manifest.value_range or (0.0, 255.0)
             wanted = standardization_from_text(wanted, value_range=value_range)
-        shape = ShardTable.of(self.standing.manifest, "train", (0,)).image_shape
+        standing = self.standing
+        shape = copy_shape(standing.pipeline, standing.first_trained_population())
         return Standardizer(wanted, self.statistics(wanted, samples), shape)
+
+    def with_source(self, source: object | None = None) -> tuple[Source, Population]:
+        """The source and the dataset's images in it, for an `AugmentingLoader`.
+
+        What the dataset does not have is not in the population: images that were removed, or that
+        came to the source since.
+
+        Args:
+            source: where to look; where it was last seen by default.
+
+        Raises:
+            SourceError: the source cannot be found, or lacks images of the dataset.
+        """
+        directory = self.standing.directory
+        opened, population = find_source(directory, source), joined(self.standing.populations)
+        traced = trace(opened, population, np.arange(len(population)), Crew())
+        if traced.lost:
+            raise SourceError(
+                f"{directory}: expected all of its images in the source: {traced.lost[0]}, and "
+                f"{len(traced.lost) - 1} more are not there; name it with source=",
+                {"path": str(directory), "missing": len(traced.lost)},
+            )
+        return opened, traced.rows
 
     def feed(self, samples: Samples, copies: Sequence[int]) -> StoredFeed:
         """Reads some copies of some samples, -1 for the untouched images.

@@ -75,7 +75,8 @@ def split_samples(populations: Sequence[Population], split: str) -> Samples:
         there = [name for name in SPLITS if any(p.split_rows(name) for p in populations)]
         raise SourceError(
             f"split {split!r}: expected images in it, found none; there are images in "
-            f"{', '.join(there)}. Give the source a {split} part, or cut one off with --split",
+            f"{', '.join(there)}. Give the source a {split} part, or cut one off when building, "
+            "with split 0.8/0.1/0.1",
             {"expected": split, "found": there},
         )
     pairs = list(zip(populations, rows, strict=True))

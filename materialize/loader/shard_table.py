@@ -86,6 +86,20 @@ def _check_stored(
     missing = [copy for copy in wanted if not runs or any(copy not in run for run in runs)]
     if not missing:
         return
+    if manifest.storage == "recipe":
+        raise ConfigError(
+            "storage: expected a dataset that stores images, found a recipe, which stores none; "
+            "make copies with AugmentingLoader from OpenDataset.with_source(), or store them with "
+            "`materialize transcode DATASET --storage pixels`",
+            {"name": "storage", "expected": "pixels", "found": "recipe", "split": split},
+        )
+    if manifest.storage == "prefix":
+        raise ConfigError(
+            f"copies: expected -1, the untouched images of a prefix dataset, got {missing}; read "
+            "its copies with PrefixLoader, which makes them, or store them with `materialize "
+            "transcode DATASET --storage pixels`",
+            {"name": "storage", "expected": "pixels", "found": "prefix", "split": split},
+        )
     if missing == [-1]:
         raise ConfigError(
             f"split {split!r}: expected the untouched images in the dataset, found none stored; "

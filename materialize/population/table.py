@@ -109,7 +109,8 @@ class Population:
     def split_rows(self, split: str) -> range:
         """The rows of one split, which lie together."""
         code = SPLITS.index(split)
-        first, last = np.searchsorted(self.splits, [code, code + 1])
+        # Of the column's own type: a list would have the whole column converted first.
+        first, last = np.searchsorted(self.splits, np.array([code, code + 1], self.splits.dtype))
         return range(int(first), int(last))
 
     def digest(self) -> str:

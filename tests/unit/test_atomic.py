@@ -40,7 +40,7 @@ def dead_pid():
 
 
 def temporary_name(pid, host=None):
-    return f".tmp-{host or atomic._host()}-{pid}-0123456789ab"
+    return f".tmp-{host or atomic.host_name()}-{pid}-0123456789ab"
 
 
 def test_a_written_file_holds_the_bytes_and_nothing_else_is_left(tmp_path):
