@@ -1,11 +1,9 @@
 """What a build made, as numbers: images, shards, every kind of byte, and where the time went.
 
-The account is exact: what the manifest says of its shards, and what the file system says of the
-files. Bytes that are allocated are more than bytes that are stored where files do not fill their
-last block, and fewer where the file system compresses.
+The bytes are the sums of `materialize.accounting`, those that need no shard opened; `materialize
+storage` has the whole account.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,20 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from materialize.manifest import Manifest, shard_path
+from materialize.accounting.kinds import account_files
+from materialize.accounting.measures import conversions, logical_sizes, source_sizes
+from materialize.manifest import Manifest
 from materialize.population import Population
 from materialize.production import BuildReport
-from materialize.receipts import RECEIPTS_DIRECTORY
-from materialize.shards.layout import ShardEntry
 from materialize.sources.base import SPLITS
-from materialize.whereabouts import SOURCE_FILE
-
-_METADATA = (
-    "manifest-*.json", "plan-*.json", "population-*.h5", SOURCE_FILE,
-    f"{RECEIPTS_DIRECTORY}/*.json",
-)  # fmt: skip
-_BLOCK_BYTES = 512
-"""POSIX counts allocated blocks in this unit, whatever the file system's own is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +37,13 @@ class ByteAccount:
     container_bytes: int
     """HDF5 structure and alignment."""
     metadata_bytes: int
-    """Manifests, plans, populations and receipts."""
+    """Manifests, plans, populations, receipts and whatever else is no shard."""
     allocated_bytes: int
-    """What the file system has set aside for all files."""
+    """What the file system has set aside for the dataset's files."""
 
     @property
     def stored_bytes(self) -> int:
-        """All bytes of all files."""
+        """All bytes of the dataset's files."""
         return (
             self.stored_pixels_bytes
             + self.columns_bytes
@@ -127,14 +117,14 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
             if (count := sum(len(p.split_rows(split)) for p in populations))
         },
         images_by_class=_by_class(populations, manifest.class_names),
-        conversions=_summed(p.conversion_counts() for p in populations),
+        conversions=conversions(populations),
         quarantined=dict(Counter(item.reason for item in quarantined)),
         quarantined_first=tuple(f"{item.locator} ({item.reason})" for item in quarantined[:10]),
         copies=manifest.copies,
         num_images_written=rows,
         num_shards=len(shards),
         num_built=report.num_built,
-        account=account_of(report.directory, populations, shards),
+        account=byte_account(report.directory, populations, manifest),
         seconds=report.seconds,
         images_per_s=rows / report.seconds if wrote_all else None,
         timings_s=dict(report.timings_s),
@@ -145,36 +135,27 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
     )
 
 
-def account_of(
-    directory: Path, populations: Iterable[Population], shards: Iterable[ShardEntry]
+def byte_account(
+    directory: Path, populations: Iterable[Population], manifest: Manifest
 ) -> ByteAccount:
-    """Where the bytes of a complete dataset are."""
-    entries = tuple(shards)
-    shard_files = [shard_path(directory, entry.file) for entry in entries]
-    in_shards = [path.stat() for path in shard_files]
-    in_metadata = [path.stat() for pattern in _METADATA for path in directory.glob(pattern)]
-    pixels = sum(entry.images_stored_bytes for entry in entries)
-    container = sum(entry.container_bytes for entry in entries)
+    """The sums of a complete dataset, without opening a shard.
+
+    Raises:
+        ShardMissingError: a shard is not there.
+        AccountError: the sums do not agree with the manifest.
+    """
+    # A build that is run again after an extension ends with the manifest it began with.
+    files = account_files(directory, manifest, may_be_older=True)
+    logical = logical_sizes(manifest)
     return ByteAccount(
-        source_bytes=sum(int(p.source_bytes.sum()) for p in populations),
-        logical_copies_bytes=_pixels(e for e in entries if e.spec.kind == "copy"),
-        logical_originals_bytes=_pixels(e for e in entries if e.spec.kind == "original"),
-        stored_pixels_bytes=pixels,
-        columns_bytes=sum(entry.num_bytes for entry in entries) - pixels - container,
-        container_bytes=container,
-        metadata_bytes=sum(stat.st_size for stat in in_metadata),
-        allocated_bytes=sum(map(_allocated, in_shards + in_metadata)),
+        source_bytes=source_sizes(populations)["source_bytes"],
+        **logical,
+        stored_pixels_bytes=files.kinds["pixels"],
+        columns_bytes=files.kinds["columns"],
+        container_bytes=files.kinds["container"],
+        metadata_bytes=files.stored_bytes - files.shards_bytes,
+        allocated_bytes=files.allocated_bytes,
     )
-
-
-def _allocated(stat: os.stat_result) -> int:
-    """Bytes set aside for a file; its length where the system does not say (Windows)."""
-    blocks: int | None = getattr(stat, "st_blocks", None)
-    return stat.st_size if blocks is None else blocks * _BLOCK_BYTES
-
-
-def _pixels(entries: Iterable[ShardEntry]) -> int:
-    return sum(entry.spec.images.num_bytes for entry in entries)
 
 
 def _by_class(
@@ -191,13 +172,6 @@ def _by_class(
             for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
                 counts[name][split] = counts[name].get(split, 0) + int(count)
     return counts
-
-
-def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for each in counts:
-        total.update(each)
-    return dict(total)
 
 
 def _first_training_id(populations: tuple[Population, ...]) -> str:

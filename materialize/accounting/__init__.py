@@ -1,0 +1,1 @@
+"""What a dataset takes and what that costs: bytes by kind and place, prices, invoices."""
