@@ -13,6 +13,10 @@
     model = "resnet"
     epochs = 20
 
+    [cost]                         # the keys of `materialize.contrast.terms.CostTerms`
+    service = "s3-standard"
+    months = 12
+
     [quick]                        # what --quick changes, training and excerpt included
     seeds = 2
     [quick.training]
@@ -24,7 +28,7 @@ Keys that nobody knows are refused with the nearest one that exists.
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -34,7 +38,9 @@ import msgspec
 
 from materialize.config import OPTION_NAMES, Job, key_of
 from materialize.contrast.excerpt import Excerpt
+from materialize.contrast.job_keys import REQUIRED, meaning
 from materialize.contrast.jobs import ContrastJob, Published
+from materialize.contrast.terms import CostTerms
 from materialize.errors import ConfigError
 from materialize.training.settings import TrainingSettings
 
@@ -128,11 +134,9 @@ def parse_contrast(
     is_quick = quick is not None and changes.quick is not False
     if quick is not None and is_quick:
         data = _overlaid(data, quick)
-    for key in ("title", "training"):
-        if key not in data:
-            _refuse(f"{origin}: expected a key {key!r}, found none; add it", expected=key)
     known = [*_OWN_KEYS, *map(key_of, _IMAGE_OPTIONS)]
     _check_keys(data, known, origin)
+    _check_required(data, changes, origin)
     own = {k: v for k, v in data.items() if k in _OWN_KEYS and k != "training"}
     images = _images({k: v for k, v in data.items() if k not in _OWN_KEYS}, origin, folder)
     if changes.source is not None:
@@ -148,12 +152,32 @@ def parse_contrast(
     excerpt = _record(own.pop("excerpt", {}), Excerpt, f"{origin}: [excerpt]")
     published = [_record(row, Published, f"{origin}: [[published]]")
                  for row in own.pop("published", ())]  # fmt: skip
+    cost = _cost(own.pop("cost", None), f"{origin}: [cost]", folder)
     options = _values(own, ContrastJob, origin) | given
     return ContrastJob(
         images=images, form="quick" if is_quick else "full", excerpt=excerpt,
         training=_record(training, TrainingSettings, f"{origin}: [training]"),
-        published=tuple(published), **options,
+        published=tuple(published), cost=cost, **options,
     )  # fmt: skip
+
+
+def _check_required(data: Mapping[str, Any], changes: Changes, origin: str) -> None:
+    """Refuses a file without what every contrast needs, all of it at once."""
+    there = set(data) | ({"source"} if changes.source is not None else set())
+    training = data.get("training", {})
+    if isinstance(training, Mapping):  # a slip in a key is no missing key
+        settings = [key_of(field.name) for field in fields(TrainingSettings)]
+        _check_keys(training, settings, f"{origin}: [training]")
+    if changes.epochs is not None or "epochs" in training:
+        there.add("training.epochs")
+    missing = [key for key in REQUIRED if key not in there]
+    if missing:
+        named = ", ".join(f"{key} ({meaning(key)})" for key in missing)
+        _refuse(
+            f"{origin}: expected {named}; found none. `materialize contrast --example` prints a "
+            "file with every key",
+            expected=REQUIRED, found=sorted(data),
+        )  # fmt: skip
 
 
 def _experiments() -> Traversable:
@@ -182,6 +206,16 @@ def _images(data: Mapping[str, Any], origin: str, folder: Path | None) -> Job:
     return Job(**options, inline_pipeline=inline, origin=origin)
 
 
+def _cost(data: Any, where: str, folder: Path | None) -> CostTerms | None:
+    """The terms of the money lines; the path of a price book starts at the file's folder."""
+    if data is None:
+        return None
+    terms: CostTerms = _record(data, CostTerms, where)
+    if folder is None or terms.prices is None:
+        return terms
+    return replace(terms, prices=str(folder / terms.prices))
+
+
 def _from(folder: Path, name: str, value: Any) -> Any:
     if name == "source" and (value.startswith("keras:") or value == "digits"):
         return value
@@ -197,8 +231,12 @@ def _record(data: Any, kind: type[Any], where: str) -> Any:
     values = _values(data, kind, where)
     try:
         return kind(**values)
-    except TypeError as error:  # a field without a default
-        _refuse(f"{where}: a key is missing: {error}", found=sorted(data))
+    except TypeError:  # fields without a default
+        absent = [
+            key_of(f.name) for f in fields(kind)
+            if f.default is MISSING and f.default_factory is MISSING and f.name not in values
+        ]  # fmt: skip
+        _refuse(f"{where}: expected {', '.join(absent)}, found none of it", found=sorted(data))
     except ConfigError as error:
         _refuse(f"{where}: {error}", **error.facts)
 

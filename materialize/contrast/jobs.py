@@ -10,10 +10,13 @@ from materialize.config import Job
 from materialize.contrast.ablation import KINDS
 from materialize.contrast.excerpt import Excerpt
 from materialize.contrast.results import ARMS, REFERENCE
+from materialize.contrast.terms import CostTerms
 from materialize.errors import ConfigError
 from materialize.recipe import whole_number
 from materialize.training.settings import TrainingSettings
 
+LEAST_SEEDS = 3
+"""With fewer there is no interval, or one that holds everything."""
 FOLDS = ("stratified", "plain")
 """How folds are cut: every class alike, or shuffled as they come."""
 
@@ -63,6 +66,8 @@ class ContrastJob:
     """A pretrained base instead of the model: NAME, NAME=FILE or a file of SqueezeNet's weights."""
     train_from: str | None = None
     """With a base: this layer and all after it are trained; the head alone unless given."""
+    cost: CostTerms | None = None
+    """What the money lines are computed for; nothing that is trained depends on it."""
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -102,6 +107,17 @@ class ContrastJob:
         """The seeds of the trainings."""
         first = self.training.seed
         return tuple(range(first, first + self.seeds))
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What to know before the trainings begin; the conclusions say it again."""
+        if self.seeds >= LEAST_SEEDS:
+            return ()
+        shown = "1 seed has no interval at all"
+        if self.seeds == 2:
+            shown = "with 2 seeds Student's quantile is 12.7, where it is 4.3 with 3, 2.8 with 5"
+        caveat = f"{shown}: intervals and verdicts say next to nothing; run at least {LEAST_SEEDS}"
+        return (f"{caveat}, seeds = {LEAST_SEEDS} or --seeds {LEAST_SEEDS}",)
 
     @property
     def num_stored_copies(self) -> int:

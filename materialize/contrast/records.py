@@ -24,6 +24,11 @@ from materialize.errors import ConfigError
 RUNS_DIRECTORY = "runs"
 
 
+def finished_runs(work: Path) -> int:
+    """How many runs a contrast's directory holds."""
+    return sum(1 for _ in (work / RUNS_DIRECTORY).glob("*.json"))
+
+
 @dataclass(frozen=True, slots=True)
 class RunFiles:
     """Where one run is kept."""

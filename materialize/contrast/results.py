@@ -67,6 +67,8 @@ class RunResult:
     """Seconds in which the model computed, without ``compile_s``."""
     compile_s: float = 0.0
     """The first step, which compiles the model."""
+    warmup_s: float = 0.0
+    """Before the first batch: the loader loads compiled code; no part of any other figure."""
     images_per_s: float
     stall_fraction: float
     """wait / (wait + compute), in [0, 1]."""
@@ -127,10 +129,20 @@ class ArmSummary:
     compute_s: float
     images_per_s: float
     stall_fraction: float
+    warmup_s: float = 0.0
+    """What a training does once and no other figure counts: the loader starts."""
+    compile_s: float = 0.0
+    """The same of the model: it is compiled."""
     stored_bytes: int
     """What this arm needs on disk beside the source, for its training images."""
     build_s: float = 0.0
     """Seconds that workers took once to write them, by the receipts; for all seeds and epochs."""
+    num_shards: int | None = None
+    """The files that hold ``stored_bytes``; None in results of earlier releases."""
+    generation_s: float | None = None
+    """Like ``build_s``, but with the decoding that these shards would need if they were written
+    alone: what is decoded for the untouched images serves the copies too. None in results of
+    earlier releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
