@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from statistics import fmean, stdev
 
+import numpy as np
+from PIL import Image
 from scipy.stats import t as student
 
 from materialize.contrast.results import (
@@ -116,6 +119,17 @@ def minimal_result() -> ContrastResult:
             holds=None, reason="No weights could be compared: no K reaches the 8 epochs."
         ),
     )  # fmt: skip
+
+
+def write_photos(folder: Path) -> None:
+    """Two classes of little pictures that compress differently, and a file that is none."""
+    words = np.random.Generator(np.random.PCG64(1))
+    for number in range(24):
+        name = ("cat", "dog")[number % 2]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        levels = words.integers(0, 16 + 10 * number, (32, 32, 3), np.uint8)
+        Image.fromarray(levels).save(folder / name / f"{number}.png")
+    (folder / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
 
 
 ACCOUNT = ByteAccount(

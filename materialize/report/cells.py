@@ -6,6 +6,7 @@ compared. Nothing here computes: a value is the result's own, only scaled to its
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 MINUS = "−"
 
@@ -65,9 +66,39 @@ def count(value: float | None) -> Cell:
     return decimal(value, 0)
 
 
+def measured(text: str, value: float | Decimal) -> Cell:
+    """A quantity as it is read, with its unit, and the number that it stands for."""
+    return Cell((Part(text, float(value)),))
+
+
+def byte_cell(num_bytes: float) -> Cell:
+    """A size with its unit."""
+    return measured(byte_text(num_bytes), num_bytes)
+
+
+def byte_text(num_bytes: float) -> str:
+    """Three digits in powers of 1,000: ``1.04 GB``, ``359 kB``, ``28 B``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if abs(num_bytes) < 999.5:
+            return f"{num_bytes:.0f} B" if unit == "B" else f"{three_digits(num_bytes)} {unit}"
+        num_bytes /= 1000
+    return f"{three_digits(num_bytes)} PB"
+
+
+def three_digits(value: float) -> str:
+    """``1.04``, ``35.9``, ``359``, ``90,215``."""
+    places = 0 if abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:,.{places}f}".replace("-", MINUS)
+
+
 def percent_interval(low: float | None, high: float | None) -> Cell:
-    """``70.1 … 73.4``."""
-    return _interval(percent(low), percent(high))
+    """``70.1 … 73.4``, cut where it leaves 0 … 100."""
+    return _interval(percent(fraction(low)), percent(fraction(high)))
+
+
+def fraction(value: float | None) -> float | None:
+    """The end of an interval of a share: Student's t knows no bounds, a share has two."""
+    return None if value is None else min(max(value, 0.0), 1.0)
 
 
 def points_interval(low: float | None, high: float | None) -> Cell:

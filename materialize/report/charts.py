@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from materialize.console import size
 from materialize.contrast.results import ArmSummary, ContrastResult
-from materialize.report import marks
+from materialize.report import cells, marks
 from materialize.report.cells import percent_text, points_text
 from materialize.report.drawing import COLOR, Canvas, Chart, draw, text_px
 from materialize.report.sentences import margin_text
@@ -36,11 +36,11 @@ def accuracy_chart(result: ContrastResult) -> Chart:
             seeds = [run.test_accuracy for run in marks.runs_of(result, arm)]
             if len(seeds) > 1:
                 axes.plot(seeds, [y] * len(seeds), "|", ms=11, mew=1, color=COLOR["faint"])
-            ends = (arm.accuracy_low, arm.accuracy_high)
-            marks.arm_mark(axes, (arm.accuracy, y), ends, arm.arm, upright=False)
+            marks.arm_mark(axes, (arm.accuracy, y), marks.ends_of(arm), arm.arm, upright=False)
             axes.text(1.02, y, percent_text(arm.accuracy), transform=axes.get_yaxis_transform(),
                       va="center_baseline")  # fmt: skip
         axes.set_xlabel("test accuracy, %")
+        marks.within_percent(axes.set_xlim, axes.get_xlim())
         marks.in_percent(axes.xaxis)
 
     wide, narrow = draw("accuracy", lambda _: 46 + _ROW_PX * len(arms), paint)
@@ -48,7 +48,7 @@ def accuracy_chart(result: ContrastResult) -> Chart:
     has_intervals = any(arm.accuracy_low is not None for arm in arms)
     caption = "Mean test accuracy"
     if has_intervals:
-        caption += " with its 95 % interval over seeds; each stroke is a seed"
+        caption += " with its 95 % interval over seeds, cut at 0 and 100; each stroke is a seed"
     if reference:
         caption += ". The line is on-the-fly" + (", the band its interval" if has_intervals else "")
     return Chart("accuracy", wide, narrow, f"Test accuracy by arm: {said}.", f"{caption}.")
@@ -230,9 +230,9 @@ def _accuracy_by_copies(canvas: Canvas, box: _Box, result: ContrastResult) -> No
     places = range(len(offline))
     axes.plot(places, [a.accuracy for a in offline], color=COLOR["offline"], lw=1)
     for x, arm in zip(places, offline, strict=True):
-        ends = (arm.accuracy_low, arm.accuracy_high)
-        marks.arm_mark(axes, (x, arm.accuracy), ends, "offline", upright=True)
+        marks.arm_mark(axes, (x, arm.accuracy), marks.ends_of(arm), "offline", upright=True)
     axes.margins(y=0.12)
+    marks.within_percent(axes.set_ylim, axes.get_ylim())
     _copies_axis(axes, [a.copies or 0 for a in offline])
     marks.in_percent(axes.yaxis)
 
@@ -287,5 +287,5 @@ def _with_interval(arm: ArmSummary) -> str:
     text = f"{percent_text(arm.accuracy)} %"
     if arm.accuracy_low is None or arm.accuracy_high is None:
         return text
-    low, high = percent_text(arm.accuracy_low), percent_text(arm.accuracy_high)
-    return f"{text} (95 % interval {low} … {high})"
+    interval = cells.percent_interval(arm.accuracy_low, arm.accuracy_high)
+    return f"{text} (95 % interval {interval.text})"

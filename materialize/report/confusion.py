@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 from materialize.contrast.results import ArmSummary, ContrastResult
 from materialize.report.cells import percent_text, words
-from materialize.report.tables import Column, Table
+from materialize.report.columns import Column, Table
 
 CLASSES_IN_FULL = 12
 """With more classes the matrix is unreadable and the most frequent confusions are listed."""
 _CONFUSIONS_LISTED = 12
+_SHORT_NAME = 5
+"""Letters of a class name that fit above a column."""
 
 Matrix = tuple[tuple[int, ...], ...]
 
@@ -28,6 +31,17 @@ class Confusion:
     def is_in_full(self) -> bool:
         """Whether there are few enough classes to show it as it is."""
         return len(self.class_names) <= CLASSES_IN_FULL
+
+    @property
+    def is_abbreviated(self) -> bool:
+        """Whether columns are headed by letters, because the names are too long for that."""
+        return max(map(len, self.class_names)) > _SHORT_NAME
+
+    @property
+    def short_names(self) -> tuple[str, ...]:
+        """What stands over the columns."""
+        return tuple(ascii_uppercase[: len(self.class_names)]) if self.is_abbreviated else (
+            self.class_names)  # fmt: skip
 
     def share(self, true: int, predicted: int) -> float:
         """How much of a true class was predicted so, in [0, 1]."""

@@ -5,28 +5,28 @@ parts that a result does not have are left out. Equal input gives equal bytes on
 matplotlib.
 """
 
-import base64
 import json
-import struct
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any
 
+from materialize.accounting.focus import focus_rows
+from materialize.contrast.cost import ContrastCost
 from materialize.contrast.results import ContrastResult
-from materialize.errors import ConfigError
-from materialize.report import cells, charts, confusion, sentences, tables
-from materialize.report.cells import Cell, code, words
+from materialize.report import charts, confusion, cost_charts, cost_tables, sentences, tables
+from materialize.report.columns import Table
 from materialize.report.drawing import Chart
+from materialize.report.pages import embedded_picture, flat_lines, page_template
 from materialize.summary import ByteAccount
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
 _TEMPLATE = "contrast.html.jinja"
-_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
 
 
 def render_contrast(
-    result: ContrastResult, *, gallery: bytes | None = None, account: ByteAccount | None = None
+    result: ContrastResult,
+    *,
+    gallery: bytes | None = None,
+    account: ByteAccount | None = None,
+    cost: ContrastCost | None = None,
 ) -> bytes:
     """The report of a contrast.
 
@@ -34,6 +34,7 @@ def render_contrast(
         result: what was found.
         gallery: a PNG of originals beside their copies.
         account: where the bytes of the dataset behind the arms are.
+        cost: what the arms cost, as `contrast.cost.cost_of` says.
 
     Returns:
         HTML in UTF-8.
@@ -41,44 +42,59 @@ def render_contrast(
     Raises:
         ConfigError: the gallery is not a PNG, or a library that draws the page is not installed.
     """
-    page = _template().render(
+    page = page_template(_TEMPLATE).render(
         result=result,
         sentences=sentences,
         tables=tables,
-        sections=_sections(result, gallery is not None),
-        charts=_charts(result),
+        sections=_sections(result, gallery is not None, cost is not None),
+        charts=_charts(result, cost),
+        cost=cost,
+        cost_tables=() if cost is None else _cost_tables(cost),
+        best=None if cost is None else cost_tables.best_compared(cost),
+        embedded=contrast_facts(result, cost=cost, account=account),
         account=account,
-        gallery=None if gallery is None else _picture(gallery),
+        gallery=None if gallery is None else embedded_picture(gallery),
         confusion=confusion.best_confusion(result),
-        dataset=tuple(_flat(result.dataset)),
-        environment=tuple(_flat(result.environment)),
+        dataset=tuple(flat_lines(result.dataset)),
+        environment=tuple(flat_lines(result.environment)),
         job=json.dumps(result.job, indent=2, ensure_ascii=False, sort_keys=True),
     )
     return page.encode()
 
 
-def _template() -> "Template":
-    try:
-        import matplotlib as mpl  # noqa: F401  # asked for by the charts; missed before any work
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError as error:
-        raise ConfigError(
-            f"report: expected the library {error.name}, found none; `pip install "
-            "materialize[train]`",
-            {"name": "report", "expected": error.name, "found": None},
-        ) from error
-    environment = Environment(
-        loader=PackageLoader("materialize.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["tied"] = cells.tied
-    return environment.get_template(_TEMPLATE)
+def contrast_facts(
+    result: ContrastResult,
+    *,
+    cost: ContrastCost | None = None,
+    account: ByteAccount | None = None,
+) -> dict[str, Any]:
+    """Every number of the page, as JSON values; see `render_contrast`."""
+    bytes_of = None if account is None else asdict(account) | {"stored_bytes": account.stored_bytes}
+    return {
+        "format": "materialize-contrast-report",
+        "version": 1,
+        "result": result.to_json(),
+        "cost": None if cost is None else cost.to_json(),
+        "account": bytes_of,
+    }
 
 
-def _sections(result: ContrastResult, has_gallery: bool) -> tuple[tuple[str, str], ...]:
+def contrast_focus(cost: ContrastCost) -> list[dict[str, str]]:
+    """Every charge of every arm as a row under FOCUS' column names."""
+    return [
+        row
+        for arm in cost.arms
+        for row in focus_rows(
+            arm.invoice,
+            resource_id=f"{cost.title}: {arm.name}",
+            tags={"accuracy": arm.accuracy_remark, "arm": arm.name},
+        )
+    ]
+
+
+def _sections(
+    result: ContrastResult, has_gallery: bool, has_cost: bool
+) -> tuple[tuple[str, str], ...]:
     """Anchor and heading of each part that there is, in order."""
     parts = (
         ("accuracy", "Accuracy", True),
@@ -86,6 +102,7 @@ def _sections(result: ContrastResult, has_gallery: bool) -> tuple[tuple[str, str
         ("curves", "Learning curves", any(run.epochs for run in result.runs)),
         ("time", "Where the time goes", True),
         ("storage", "What it takes on disk", True),
+        ("cost", "What it costs", has_cost),
         ("ablation", "What each transform does", bool(result.ablation)),
         ("published", "Published figures", bool(result.published)),
         ("confusion", "Confusions", confusion.best_confusion(result) is not None),
@@ -96,13 +113,19 @@ def _sections(result: ContrastResult, has_gallery: bool) -> tuple[tuple[str, str
     return tuple((anchor, heading) for anchor, heading, is_there in parts if is_there)
 
 
-def _charts(result: ContrastResult) -> dict[str, Chart]:
+def _charts(result: ContrastResult, cost: ContrastCost | None) -> dict[str, Chart]:
     """Every chart that the result has figures for, by section."""
     found = {
         "accuracy": charts.accuracy_chart(result),
         "time": charts.time_chart(result),
         "storage": charts.storage_chart(result),
     }
+    if cost is not None:
+        found["cost"] = cost_charts.money_chart(cost)
+        best = cost_tables.best_compared(cost)
+        if best is not None and best.break_even is not None:
+            found["epochs"] = cost_charts.epochs_chart(best, best.break_even)
+            found["runs"] = cost_charts.runs_chart(best, best.break_even)
     if result.verdicts:
         found["copies"] = charts.copies_chart(result)
     if any(run.epochs for run in result.runs):
@@ -112,28 +135,11 @@ def _charts(result: ContrastResult) -> dict[str, Chart]:
     return found
 
 
-def _picture(png: bytes) -> dict[str, Any]:
-    """A PNG as an image of the page, with its size so that nothing moves while it loads."""
-    if png[:8] != _PNG_HEAD or len(png) < 24:
-        raise ConfigError(
-            f"gallery: expected the bytes of a PNG, got {png[:8]!r} and so on; draw it with "
-            "`materialize preview`",
-            {"name": "gallery", "expected": "PNG", "found": png[:8]},
-        )
-    width, height = struct.unpack(">II", png[16:24])
-    encoded = base64.b64encode(png).decode()
-    return {"url": f"data:image/png;base64,{encoded}", "width": width, "height": height}
-
-
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
-    """Nested facts as lines; digests as something to be copied."""
-    for key, value in facts.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}, ")
-        elif isinstance(value, list | tuple):
-            yield name, words(", ".join(map(str, value)))
-        elif isinstance(value, str) and len(value) >= 32 and " " not in value:
-            yield name, code(value)
-        elif value is not None:
-            yield name, words(str(value))
+def _cost_tables(cost: ContrastCost) -> tuple[Table, ...]:
+    found = (
+        cost_tables.money_table(cost),
+        cost_tables.comparison_table(cost),
+        cost_tables.sensitivity_table(cost),
+        cost_tables.charges_table(cost),
+    )
+    return tuple(table for table in found if table is not None)

@@ -2,8 +2,9 @@
 
 While drawing, every colour is a stand-in that no chart would use by chance; in the finished SVG
 each becomes a CSS variable, so that one drawing serves light, dark and print. Text stays text, in
-the page's font. Equal input gives equal bytes on one release of matplotlib: its settings are its
-own defaults whatever the user's are, and ids come from the chart's name.
+the page's font. A mark whose id begins with ``value`` carries what follows as ``data-value``. Equal
+input gives equal bytes on one release of matplotlib: its settings are its own defaults whatever the
+user's are, and ids come from the chart's name.
 """
 
 import io
@@ -22,7 +23,7 @@ WIDE, NARROW = 720, 358
 """Widths in CSS pixels: of the text column, and of a phone less its margins."""
 
 _NAMES = ("ink", "faint", "rule", "paper", "band", "none", "offline", "fly", "prefix",
-          "wait", "compute", "augment", "read", "rest")  # fmt: skip
+          "wait", "compute", "augment", "read", "rest", "pale")  # fmt: skip
 COLOR = {name: f"#fe{number:02x}f{number:x}" for number, name in enumerate(_NAMES)}
 """Stand-ins for the page's colours, by name."""
 
@@ -109,6 +110,14 @@ class Canvas:
         cut = [name if len(name) <= most else f"{name[: most - 1]}…" for name in names]
         return cut, text_px(cut) + 10
 
+    def overlay(self) -> "Axes":
+        """Axes over everything whose unit is the pixel, from the top left."""
+        axes = self.axes(0, 0, 0, 0)
+        axes.set_xlim(0, self.width)
+        axes.set_ylim(self.height, 0)
+        axes.axis("off")
+        return axes
+
     def text(self, x: float, y: float, text: str, *, color: str = "faint") -> None:
         """Words that begin at a place, which is on their baseline."""
         self.figure.text(x / self.width, 1 - y / self.height, text, color=COLOR[color])
@@ -167,13 +176,19 @@ def _themed(svg: str, name: str) -> str:
     body = body[body.index(">") + 1 : body.rindex("</svg>")]
     for pattern, replacement in _CLEANING:
         body = pattern.sub(replacement, body)
-    body = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag.group()), body)
+    # Coordinates have two places; a value that a mark carries keeps all.
+    body = re.sub(r' id="value ([^"]*)"', r' data-value="\1"', body)
+    body = re.sub(r"<(?!g data-value)[^>]+>", _with_two_places, body)
     body = _without_idle_ids(body, name)
     for color, stand_in in COLOR.items():
         body = body.replace(f'fill="{stand_in}"', f'style="fill: {stand_in}"')
         body = body.replace(stand_in, f"var(--{color})")
     view = box.group(1) if box else f"0 0 {WIDE} {WIDE}"
     return f'<svg viewBox="{view}" aria-hidden="true" focusable="false">\n{body}\n</svg>'
+
+
+def _with_two_places(tag: re.Match[str]) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", tag.group())
 
 
 def _without_idle_ids(body: str, name: str) -> str:

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from materialize.contrast.results import ArmSummary, ContrastResult, KVerdict, RunResult
-from materialize.report.cells import MINUS
+from materialize.report.cells import MINUS, fraction
 from materialize.report.drawing import COLOR, Canvas, text_px
 
 if TYPE_CHECKING:
@@ -45,9 +45,23 @@ def reference_band(axes: "Axes", arm: ArmSummary | None, *, upright: bool) -> No
     if arm is None:
         return
     span, line = (axes.axvspan, axes.axvline) if upright else (axes.axhspan, axes.axhline)
-    if arm.accuracy_low is not None and arm.accuracy_high is not None:
-        span(arm.accuracy_low, arm.accuracy_high, color=COLOR["band"], lw=0, zorder=0)
+    low, high = ends_of(arm)
+    if low is not None and high is not None:
+        span(low, high, color=COLOR["band"], lw=0, zorder=0)
     line(arm.accuracy, color=COLOR["fly"], lw=1, zorder=0.5)
+
+
+def ends_of(arm: ArmSummary) -> Ends:
+    """An accuracy's interval, inside what an accuracy can be."""
+    return fraction(arm.accuracy_low), fraction(arm.accuracy_high)
+
+
+def within_percent(set_limits: Callable[[float, float], object], limits: Ends) -> None:
+    """An axis of accuracies that ends where they do, with room for a mark on its end."""
+    low, high = limits
+    if low is not None and high is not None:
+        room = 0.02 * (min(high, 1.0) - max(low, 0.0))
+        set_limits(max(low, -room), min(high, 1.0 + room))
 
 
 def verdict_mark(axes: "Axes", x: float, verdict: KVerdict) -> None:
@@ -61,7 +75,7 @@ def verdict_mark(axes: "Axes", x: float, verdict: KVerdict) -> None:
 
 def verdict_key(canvas: Canvas, verdicts: Sequence[str]) -> None:
     """Which shape is which verdict, along the bottom."""
-    axes = _overlay(canvas)
+    axes = canvas.overlay()
     x = 8.0 if canvas.is_narrow else canvas.width / 2 + 46.0
     for verdict in verdicts:
         shape, is_filled = _VERDICT_MARKERS[verdict]
@@ -96,7 +110,7 @@ def mean_curves(runs: Sequence[RunResult]) -> tuple[list[float], list[float]]:
 
 def curve_key(canvas: Canvas, *, has_validation: bool) -> None:
     """Which line is training and which validation, at the top right."""
-    axes = _overlay(canvas)
+    axes = canvas.overlay()
     x = float(canvas.width)
     for word, style in (("validation", "-"), ("training", "--")):
         if word == "validation" and not has_validation:
@@ -123,7 +137,7 @@ def stack_key(canvas: Canvas, x: float, y: float, names: Sequence[str]) -> None:
     """The parts in the order in which they lie."""
     from matplotlib.patches import Rectangle
 
-    axes = _overlay(canvas)
+    axes = canvas.overlay()
     for name in names:
         axes.add_patch(Rectangle((x, y - 9), 14, 10, fc=COLOR[name], lw=0,
                                  ec=COLOR["paper"],
@@ -168,12 +182,3 @@ def _ticks(most: int) -> "Locator":
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(most, steps=[1, 2, 5, 10])
-
-
-def _overlay(canvas: Canvas) -> "Axes":
-    """Axes over everything whose unit is the pixel, from the top left."""
-    axes = canvas.axes(0, 0, 0, 0)
-    axes.set_xlim(0, canvas.width)
-    axes.set_ylim(canvas.height, 0)
-    axes.axis("off")
-    return axes

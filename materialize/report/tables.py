@@ -1,52 +1,26 @@
 """The tables of a contrast: which figures stand in which column, and what each of them means."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from materialize.console import size
 from materialize.contrast.results import ArmSummary, ContrastResult
 from materialize.report import cells
-from materialize.report.cells import Cell, code, count, decimal, percent, points, words
+from materialize.report.cells import code, count, decimal, percent, points, words
+from materialize.report.columns import Column, Table
 from materialize.summary import ByteAccount
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column."""
-
-    title: str
-    meaning: str = ""
-    """Its definition, shown on demand."""
-    is_number: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table; the first cell of each row names it."""
-
-    caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-
-    def without_empty_columns(self) -> "Table":
-        """The same table without columns that say nothing in any row."""
-        kept = [i for i in range(len(self.columns)) if any(row[i].parts for row in self.rows)]
-        return replace(
-            self,
-            columns=tuple(self.columns[i] for i in kept),
-            rows=tuple(tuple(row[i] for i in kept) for row in self.rows),
-        )
-
-    @property
-    def meanings(self) -> tuple[tuple[str, str], ...]:
-        """Column titles with their definitions."""
-        return tuple((c.title, c.meaning) for c in self.columns if c.meaning)
-
 
 _ARM = Column("Arm", is_number=False)
 _SEEDS = Column("Seeds", "Trainings of this arm, each from other initial weights and in another "
                 "order; equal seeds of two arms form a pair.")  # fmt: skip
-_INTERVAL = "Where the mean lies with 95 % confidence, by Student's t over the seeds."
+_INTERVAL = (
+    "Where the mean lies with 95 % confidence, by Student's t over the seeds; cut where it leaves "
+    "0 … 100 %."
+)
+
+
+_SOURCE = "the trainings of this contrast, each of them under “Every training”"
+_CLOCKS = "clocks of the trainings of this contrast; receipts of the shards, for what was built"
+_FILES = "the sizes of the shards, by their manifest"
 
 
 def accuracy_table(result: ContrastResult) -> Table:
@@ -77,7 +51,7 @@ def accuracy_table(result: ContrastResult) -> Table:
         )
         for arm in result.arms
     )
-    return Table("Test accuracy by arm", columns, rows).without_empty_columns()
+    return Table("Test accuracy by arm", columns, rows, _SOURCE).without_empty_columns()
 
 
 def verdict_table(result: ContrastResult) -> Table:
@@ -107,7 +81,9 @@ def verdict_table(result: ContrastResult) -> Table:
         )
         for each in sorted(result.verdicts, key=lambda each: each.copies)
     )
-    return Table("Verdict for each number of copies", columns, rows).without_empty_columns()
+    return Table(
+        "Verdict for each number of copies", columns, rows, _SOURCE
+    ).without_empty_columns()
 
 
 def gap_table(result: ContrastResult) -> Table:
@@ -132,7 +108,7 @@ def gap_table(result: ContrastResult) -> Table:
         )
         for arm in result.arms
     )
-    return Table("Accuracy in the last epoch", columns, rows).without_empty_columns()
+    return Table("Accuracy in the last epoch", columns, rows, _SOURCE).without_empty_columns()
 
 
 def time_table(result: ContrastResult) -> Table:
@@ -163,7 +139,7 @@ def time_table(result: ContrastResult) -> Table:
         )
         for arm in result.arms
     )
-    return Table("Time of one training", columns, rows)
+    return Table("Time of one training", columns, rows, _CLOCKS)
 
 
 def storage_table(result: ContrastResult) -> Table:
@@ -177,7 +153,7 @@ def storage_table(result: ContrastResult) -> Table:
         (words(arm.name), count(arm.stored_bytes), words(size(arm.stored_bytes)))
         for arm in result.arms
     )
-    return Table("Stored bytes by arm", columns, rows)
+    return Table("Stored bytes by arm", columns, rows, _FILES)
 
 
 def account_table(account: ByteAccount) -> Table:
@@ -196,7 +172,7 @@ def account_table(account: ByteAccount) -> Table:
     columns = (Column("Kind", is_number=False), Column("Bytes"), Column("Size"),
                Column("What", is_number=False))  # fmt: skip
     rows = tuple((words(a), count(b), words(size(b)), words(c)) for a, b, c in kinds)
-    return Table("The dataset on disk, all copies and splits", columns, rows)
+    return Table("The dataset on disk, all copies and splits", columns, rows, _FILES)
 
 
 def ablation_table(result: ContrastResult) -> Table:
@@ -223,7 +199,9 @@ def ablation_table(result: ContrastResult) -> Table:
         )
         for row in result.ablation
     )
-    return Table("Each transform left out, and alone", columns, rows).without_empty_columns()
+    return Table(
+        "Each transform left out, and alone", columns, rows, _SOURCE
+    ).without_empty_columns()
 
 
 def published_table(result: ContrastResult) -> Table:

@@ -120,7 +120,10 @@ def test_every_id_is_given_once_and_every_reference_has_its_id(page):
 def test_nothing_is_asked_of_a_network(page):
     """The file opens from disk; the policy in it forbids what it does not carry."""
     assert "default-src 'none'" in page.text
-    assert not re.search(r"https?:|//[a-z]|@import|<script|<link|<iframe|\bon\w+=", page.text)
+    scripts = [a for tag, a in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json", "id": "facts"}]  # facts, which nobody runs
+    drawn = re.sub(r"<script.*?</script>", "", page.text, flags=re.DOTALL)
+    assert not re.search(r"https?:|//[a-z]|@import|<link|<iframe|\bon\w+=", drawn)
     addresses = [a[name] for _, a in page.tags for name in ("src", "href") if name in a]
     assert all(address.startswith(("#", "data:image/png;base64,")) for address in addresses)
 
@@ -163,7 +166,7 @@ def test_colours_come_from_the_page(page):
 def test_every_number_in_a_table_is_one_of_the_result(full):
     """It carries the value, and is that value rounded; in percent where the column says so."""
     account = {float(getattr(ACCOUNT, name)) for name in dir(ACCOUNT) if name.endswith("_bytes")}
-    known = _numbers(json.loads(json.dumps(full_result().to_json()))) | account
+    known = _numbers(json.loads(json.dumps(full_result().to_json()))) | account | {0.0, 1.0}
     assert len(full.data) > 300
     for value, text in full.data:
         shown = text.replace("−", "-").replace(",", "")
@@ -226,7 +229,8 @@ def test_what_a_result_does_not_have_is_left_out():
         "Arm", "Seeds", "Test accuracy, %", "Difference, points",
     ]  # fmt: skip
     assert page.tables["Accuracy in the last epoch"][0] == ["Arm", "Training, %"]
-    assert "None" not in re.sub(r"<svg.*?</svg>", "", page.text, flags=re.DOTALL)
+    seen = re.sub(r"<svg.*?</svg>|<script.*?</script>", "", page.text, flags=re.DOTALL)
+    assert "None" not in seen
 
 
 def test_names_cannot_become_markup():
@@ -271,3 +275,37 @@ def test_a_gallery_must_be_a_png():
     assert 'width="2" height="1"' in render_contrast(minimal_result(), gallery=PNG).decode()
     with pytest.raises(ConfigError, match="expected the bytes of a PNG"):
         render_contrast(minimal_result(), gallery=b"GIF89a")
+
+
+def test_the_facts_are_in_the_page(full):
+    """As JSON that no name or note can end."""
+    facts = json.loads(re.search(r'id="facts">(.*?)</script>', full.text, re.DOTALL).group(1))
+    assert facts["result"] == json.loads(json.dumps(full_result().to_json()))
+    name = "</script><b>"
+    page = Page(render_contrast(replace(minimal_result(), title=name)))
+    assert page.problems == []
+    assert "b" not in {tag for tag, _ in page.tags}
+
+
+def test_an_interval_ends_where_accuracies_do():
+    """Student's t knows no bounds; nobody is right more often than always."""
+    minimal = minimal_result()
+    arm = replace(minimal.arms[0], accuracy=0.97, accuracy_low=-0.2, accuracy_high=1.04)
+    page = Page(render_contrast(replace(minimal, arms=(arm, *minimal.arms[1:]))))
+    assert page.tables["Test accuracy by arm"][1][3] == "0.0 … 100.0"
+    chart = re.search(r'data-chart="accuracy".*?</figure>', page.text, re.DOTALL).group()
+    ticks = re.findall(r"<text[^>]*>([−\d.]+)</text>", chart)
+    assert all(0 <= float(tick.replace("−", "-")) <= 100 for tick in ticks)
+
+
+def test_long_class_names_head_no_column(full):
+    """A letter does; the name stands beside it in its row, and is read aloud in both."""
+    caption = next(name for name in full.tables if name.startswith("offline K=8: rows"))
+    assert full.tables[caption][0][1:4] == ["A", "B", "C"]
+    assert full.text.count('<span class="unseen"> airplane</span>') == 1
+
+
+def test_a_table_that_is_wider_than_a_phone_says_that_it_scrolls(full):
+    """Also where it has few columns but long ones."""
+    assert re.search(r"The dataset on disk[^<]*<small> \(scrolls", full.text)
+    assert not re.search(r"Stored bytes by arm<small>", full.text)

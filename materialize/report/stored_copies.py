@@ -1,0 +1,183 @@
+"""Originals beside the copies that the shards hold, as small pictures for a page.
+
+The copies are what is stored, not what would be drawn again, and every parameter stands in text
+under its picture. All rows come from one run, so that each copy opens one shard.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from materialize.audit.standing import StandingDataset
+from materialize.errors import MaterializeError
+from materialize.job import prepared_canvas
+from materialize.manifest import shard_path
+from materialize.pictures import sheet
+from materialize.pictures.captions import captions
+from materialize.pictures.gallery import some_of_every_class
+from materialize.planning import take_rows
+from materialize.population import Population, load_images
+from materialize.report.pages import data_url
+from materialize.shards.layout import ShardEntry
+from materialize.shards.reader import ShardReader
+from materialize.whereabouts import find_source
+
+ORIGINALS, COPIES, PICTURES = 6, 5, 24
+"""At most so many, so many copies beside each, and so many together."""
+LIMIT_BYTES = 300_000
+"""Of all pictures together, encoded."""
+_SIDE_PX = 168
+"""Larger pictures are reduced to it."""
+_PIXEL_ART_PX = 64
+"""Up to here pixels are stored as they are and shown as squares."""
+_QUALITY = 85
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """One picture of the page."""
+
+    url: str
+    width: int
+    height: int
+    title: str
+    lines: tuple[str, ...]
+    """What was drawn for it, one step each."""
+    alternative: str
+    """The picture in words."""
+    num_bytes: int
+    """Encoded, before it became text."""
+
+    @property
+    def is_pixel_art(self) -> bool:
+        """Whether it is to be enlarged as squares."""
+        return max(self.width, self.height) <= _PIXEL_ART_PX
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRow:
+    """One original with some of its copies."""
+
+    name: str
+    """Its class, or where it is if it has none."""
+    sample_id: str
+    pictures: tuple[Thumbnail, ...]
+    """The original first, where it could be read."""
+
+
+def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
+    """A few training images of different classes, each beside its stored copies.
+
+    Args:
+        dataset: complete.
+
+    Returns:
+        Rows of at most `LIMIT_BYTES` together; none where no copy is stored.
+
+    Raises:
+        ShardError: a shard that is asked for is missing or damaged.
+    """
+    entries = _shards_of_one_run(dataset.manifest.shards)
+    copies = [entry for entry in entries if entry.spec.kind == "copy"][:COPIES]
+    if not copies:
+        return ()
+    population = dataset.population_of(copies[0].spec.generation)
+    held = dataset.rows_of(copies[0].spec)
+    own = take_rows(population, np.arange(held.start, held.stop))
+    rows = np.array(
+        some_of_every_class(own, min(ORIGINALS, PICTURES // (len(copies) + 1))), np.int64
+    )
+    samples = take_rows(own, rows)
+    pixels = [_read(dataset.directory, entry, rows) for entry in copies]
+    said = [_captions(dataset, samples, entry.spec.copy) for entry in copies]
+    originals = _originals(dataset, samples, entries, rows)
+    found = []
+    for i in range(len(rows)):
+        name = samples.label_name(i) or samples.locators[i]
+        pictures = [] if originals is None else [_thumbnail(originals[i], "original", (), name)]
+        for k, entry in enumerate(copies):
+            title = f"copy {entry.spec.copy}"
+            pictures.append(_thumbnail(pixels[k][i], title, said[k][i], name))
+        found.append(CopyRow(name, samples.ids[i].tobytes().hex(), tuple(pictures)))
+    return _within_limit(found)
+
+
+def _shards_of_one_run(entries: Sequence[ShardEntry]) -> list[ShardEntry]:
+    """The first training run that has copies, its shards by copy, originals first."""
+    keys = [(e.spec.generation, e.spec.run) for e in entries
+            if e.spec.split == "train" and e.spec.kind == "copy"]  # fmt: skip
+    if not keys:
+        return []
+    here = [e for e in entries if e.spec.split == "train"
+            and (e.spec.generation, e.spec.run) == min(keys)]  # fmt: skip
+    return sorted(here, key=lambda entry: entry.spec.copy)
+
+
+def _read(directory: Path, entry: ShardEntry, rows: NDArray[np.int64]) -> list[NDArray[Any]]:
+    with ShardReader(shard_path(directory, entry.file), entry) as reader:
+        return [np.array(reader.rows(int(row), int(row) + 1)[0]) for row in rows]
+
+
+def _originals(
+    dataset: StandingDataset,
+    samples: Population,
+    entries: Iterable[ShardEntry],
+    rows: NDArray[np.int64],
+) -> list[NDArray[Any]] | None:
+    """From their own shard, or from the source where it still is what was scanned."""
+    for entry in entries:
+        if entry.spec.kind == "original":
+            return _read(dataset.directory, entry, rows)
+    try:
+        return list(load_images(find_source(dataset.directory), samples, range(len(samples))))
+    except (MaterializeError, OSError):
+        return None
+
+
+def _captions(dataset: StandingDataset, samples: Population, copy: int) -> list[tuple[str, ...]]:
+    """What was drawn for a copy of each sample, in words."""
+    pipeline = dataset.pipeline
+    words = pipeline.draw(dataset.manifest.seed, samples.ids, copy)
+    drawn = pipeline.parameters(words, prepared_canvas(pipeline, samples))
+    keys = pipeline.step_keys
+    return [tuple(captions(keys, drawn, i)) or ("unchanged",) for i in range(len(samples))]
+
+
+def _thumbnail(pixels: NDArray[Any], title: str, lines: tuple[str, ...], name: str) -> Thumbnail:
+    longest = max(pixels.shape[:2])
+    picture = sheet.shown(pixels, min(longest, _SIDE_PX))
+    if pixels.shape[2] == 1:
+        picture = picture.convert("L")
+    content, kind = _encoded(picture, is_small=longest <= _PIXEL_ART_PX)
+    said = f": {'; '.join(lines)}" if lines else ""
+    return Thumbnail(
+        data_url(content, kind), picture.width, picture.height, title, lines,
+        f"{title} of {name}{said}", len(content),
+    )  # fmt: skip
+
+
+def _encoded(picture: Image.Image, *, is_small: bool) -> tuple[bytes, str]:
+    """Small ones exactly, larger ones as they look."""
+    if is_small:
+        return sheet.png_bytes(picture), "image/png"
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    return buffer.getvalue(), "image/webp"
+
+
+def _within_limit(rows: Iterable[CopyRow]) -> tuple[CopyRow, ...]:
+    """As many rows as there is room for."""
+    kept: list[CopyRow] = []
+    left = LIMIT_BYTES
+    for row in rows:
+        left -= sum(picture.num_bytes for picture in row.pictures)
+        if left < 0:
+            break
+        kept.append(row)
+    return tuple(kept)
