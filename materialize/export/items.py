@@ -1,0 +1,178 @@
+"""The images of an export, one after the other: who they are, what was drawn, and their pixels.
+
+Items of a split lie copy by copy, and within a copy by sample id, as shards do: reading them goes
+through each shard once, and nothing of it is kept.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.loader.feeds import Feed
+from materialize.loader.order import ORIGINAL, EpochOrder, OrderOptions, Visits
+from materialize.loader.prefetch import ahead
+from materialize.loader.samples import Samples
+from materialize.sources.records import TextColumn
+from pipelines import Pipeline
+from pipelines.transform import Canvas
+
+_Result = TypeVar("_Result")
+
+_CHUNK_BYTES = 4 * 2**20
+"""Pixels that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image of an export, but for its pixels."""
+
+    split: str
+    sample_id: str
+    """32 hex digits."""
+    copy: int
+    """-1 for the untouched image."""
+    label: int
+    """-1 for none."""
+    class_name: str
+    """Empty for none."""
+    locator: str
+    """Where the image it is made from was in the source."""
+    parameters: tuple[float, ...]
+    """What was drawn, in the order of `Part.parameter_names`; empty for an untouched image."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``<sample id>-c00002``, or ``<sample id>-original``: no other item has it."""
+        which = "original" if self.copy == ORIGINAL else f"c{self.copy:05d}"
+        return f"{self.sample_id}-{which}"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The images of one split that are exported: some copies of each of its samples."""
+
+    samples: Samples
+    copies: tuple[int, ...]
+    """Ascending; -1 for the untouched images."""
+    feed: Feed
+    locators: TextColumn
+    """(n,) of the samples."""
+    canvas: Canvas
+    """(n,) sizes of the samples when the first random step sees them."""
+    pipeline: Pipeline
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.samples) * len(self.copies)
+
+    @property
+    def split(self) -> str:
+        """The split's name."""
+        return self.samples.split
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        return self.feed.image_shape
+
+    @property
+    def image_dtype(self) -> np.dtype[Any]:
+        """uint8 or float32."""
+        return self.feed.image_dtype
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one image."""
+        return int(np.prod(self.image_shape)) * self.image_dtype.itemsize
+
+    @cached_property
+    def order(self) -> EpochOrder:
+        """Item → row and copy."""
+        visits = Visits(self.copies, "all")
+        return EpochOrder.of(
+            len(self.samples), self.samples.digest, visits, OrderOptions(shuffle="none"), 0
+        )
+
+    def items(self, start: int, stop: int) -> list[Item]:
+        """The items [start, stop) without their pixels."""
+        rows, copies = self.order.at(start, stop)
+        drawn = self._drawn(rows, copies)
+        names = self.samples.class_names
+        return [
+            Item(
+                split=self.split,
+                sample_id=self.samples.ids[row].tobytes().hex(),
+                copy=copy,
+                label=(label := int(self.samples.labels[row])),
+                class_name=names[label] if label >= 0 else "",
+                locator=self.locators[row],
+                parameters=() if copy == ORIGINAL else tuple(drawn[place].tolist()),
+            )
+            for place, (row, copy) in enumerate(zip(rows.tolist(), copies.tolist(), strict=True))
+        ]
+
+    def _drawn(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(m, names) drawn parameters; what stands in the rows of untouched images means nothing.
+
+        The words are drawn for copy 0 there, because every row needs some.
+        """
+        words = self.pipeline.draw(self.seed, self.samples.ids[rows], np.maximum(copies, 0))
+        canvas = Canvas(self.canvas.heights[rows], self.canvas.widths[rows])
+        drawn = self.pipeline.parameters(words, canvas)
+        columns = [values for step in drawn for values in step.values()]
+        return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
+
+    def pixels(self, start: int, stop: int) -> NDArray[Any]:
+        """(m, H, W, C) of the items [start, stop).
+
+        Raises:
+            ShardError: they cannot be read.
+        """
+        rows, copies = self.order.at(start, stop)
+        images = np.empty((len(rows), *self.image_shape), self.image_dtype)
+        self.feed.fetch(rows, copies, images)
+        return images
+
+    @contextmanager
+    def in_order(
+        self, work: Callable[[int, int], _Result], start: int, stop: int, *, workers: int
+    ) -> Iterator[Iterator[tuple[int, _Result]]]:
+        """What is made of the items [start, stop), some at a time, in their order.
+
+        Args:
+            work: makes something of the items [first, last); called ahead, in threads.
+            start: first item.
+            stop: behind the last.
+            workers: how many threads; 1 works when asked.
+
+        Yields:
+            Pairs: behind which item one piece ends, and what was made of it.
+        """
+        step = max(_CHUNK_BYTES // self.row_bytes, 1)
+        pieces = [(first, min(first + step, stop)) for first in range(start, stop, step)]
+        calls = (partial(work, *piece) for piece in pieces)
+        threads = workers if workers > 1 else 0
+        with closing(ahead(calls, threads=threads, ahead=2 * workers)) as results:  # type: ignore[type-var]
+            yield zip((last for _, last in pieces), results, strict=True)
+
+
+def parameter_columns(pipeline: Pipeline) -> dict[str, str]:
+    """The names of drawn parameters, such as ``zoom.zoom_x``, and what each is.
+
+    Args:
+        pipeline: what draws.
+    """
+    words = np.zeros((1, len(pipeline.word_names)), np.uint32)
+    canvas = Canvas(np.ones(1, np.int64), np.ones(1, np.int64))
+    drawn = pipeline.parameters(words, canvas)
+    steps = zip(pipeline.step_keys, pipeline.moving_steps, drawn, strict=True)
+    return {
+        f"{key}.{name}": f"drawn for the step {key}: {step.summary}"
+        for key, step, parameters in steps
+        for name in parameters
+    }

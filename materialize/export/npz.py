@@ -1,0 +1,106 @@
+"""One .npz for each split: what `numpy.load` reads without pickle, written in constant memory.
+
+    images       (n, H, W, C)   uint8 or float32
+    labels       (n,)           int32, numbers into ``class_names``; absent where there are none
+    sample_ids   (n, 16)        uint8, of the image each was made from
+    copies       (n,)           int32, -1 for the untouched image
+    class_names  (classes,)     text
+
+`numpy.savez` needs all images in memory. Here the header of each array is followed by its rows as
+they are read. Arrays are stored, not compressed, so the size is known before.
+"""
+
+import io
+import zipfile
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from materialize.export.assignment import Assignment
+from materialize.export.files import streamed_file
+from materialize.export.items import Part
+from materialize.export.ledger import ExportedFile
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The first moment that a zip file can name, and the only one that is always the same."""
+_UNIX = 3
+_MEMBER_BYTES = 512
+"""A header and two entries of the zip file, at most."""
+
+
+def write_npz(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]]:
+    """Writes the files.
+
+    Returns:
+        The files, and no other facts.
+
+    Raises:
+        ShardError: pixels cannot be read.
+        StorageError: the file system refused.
+    """
+    output = export.ledger.output
+    files = []
+    for part in export.parts:
+        if not (output / _name(part)).exists():
+            with streamed_file(output / _name(part)) as file, zipfile.ZipFile(file, "w") as archive:
+                _write_part(archive, part, export)
+        else:
+            export.advance(len(part), 0)
+        files.append(ExportedFile.of(output, _name(part), len(part)))
+    return files, {}
+
+
+def _name(part: Part) -> str:
+    return f"{part.split}.npz"
+
+
+def _arrays(part: Part) -> dict[str, NDArray[Any]]:
+    """Everything but the images."""
+    samples = part.samples
+    times = len(part.copies)
+    arrays: dict[str, NDArray[Any]] = {
+        "sample_ids": np.tile(samples.ids, (times, 1)),
+        "copies": np.repeat(np.array(part.copies, "<i4"), len(samples)),
+        "class_names": np.array(samples.class_names, dtype=np.str_),
+    }
+    if not len(samples) or samples.labels[0] >= 0:
+        arrays["labels"] = np.tile(samples.labels.astype("<i4"), times)
+    return arrays
+
+
+def num_bytes(part: Part) -> int:
+    """Of a part's file, at most."""
+    arrays = _arrays(part)
+    beside = sum(array.nbytes for array in arrays.values())
+    return len(part) * part.row_bytes + beside + (len(arrays) + 1) * _MEMBER_BYTES
+
+
+def _write_part(archive: zipfile.ZipFile, part: Part, export: Assignment) -> None:
+    shape = (len(part), *part.image_shape)
+    with (
+        _member(archive, "images", shape, part.image_dtype) as member,
+        part.in_order(part.pixels, 0, len(part), workers=export.workers) as read,
+    ):
+        for _, images in read:
+            member.write(images.data)
+            export.advance(len(images), len(images))
+    for name, array in _arrays(part).items():
+        with _member(archive, name, array.shape, array.dtype) as member:
+            member.write(array.tobytes())
+
+
+def _member(
+    archive: zipfile.ZipFile, name: str, shape: Sequence[int], dtype: np.dtype[Any]
+) -> IO[bytes]:
+    """A member of the archive with the header of an .npy already in it."""
+    info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    info.create_system = _UNIX
+    info.external_attr = 0o644 << 16
+    header = io.BytesIO()
+    facts = {"descr": dtype.str, "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(header, facts)
+    member = archive.open(info, "w", force_zip64=True)
+    member.write(header.getvalue())
+    return member

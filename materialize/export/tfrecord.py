@@ -1,0 +1,113 @@
+"""TFRecord files of `tf.train.Example`, with the feature names that TensorFlow's own tools use.
+
+    train-00000-of-00012.tfrecord
+        image/encoded  bytes   the picture; for ``raw`` the levels in C order, little-endian
+        image/format   bytes   png, webp, jpeg or raw
+        image/height   int64   and image/width, image/channels
+        image/dtype    bytes   uint8 or float32
+        image/class/label  int64   −1 for none
+        image/class/text   bytes   empty for none
+        sample_id      bytes   32 hex digits
+        copy           int64   −1 for the untouched image
+
+TensorFlow writes the records, so that what it reads is what it wrote.
+"""
+
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from materialize.errors import StorageError
+from materialize.export.assignment import Assignment
+from materialize.export.files import replaced_file
+from materialize.export.items import Item, Part
+from materialize.export.ledger import ExportedFile
+from materialize.export.options import RAW
+from materialize.export.pictures import encode_picture, suffix_of
+from materialize.libraries import load_library
+
+_BESIDE_BYTES = 300
+"""Of a record, beside the pixels: names of features, the id, checksums."""
+
+
+def write_tfrecord(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]]:
+    """Writes the files.
+
+    Returns:
+        The files, and no other facts.
+
+    Raises:
+        ConfigError: TensorFlow is not installed.
+        ShardError: pixels cannot be read.
+        StorageError: the file system refused.
+    """
+    tensorflow = load_library("tensorflow", "export to tfrecord")
+    return export.sharded(_name, partial(_write, export, tensorflow)), {}
+
+
+def num_bytes(part: Part) -> int:
+    """Of a part's files with raw images, but for the names of classes."""
+    return len(part) * (part.row_bytes + _BESIDE_BYTES)
+
+
+def _name(split: str, number: int, total: int) -> str:
+    return f"{split}-{number:05d}-of-{total:05d}.tfrecord"
+
+
+def _write(
+    export: Assignment, tensorflow: Any, part: Part, start: int, stop: int, path: str
+) -> None:
+    """One file."""
+
+    def examples(first: int, last: int) -> list[bytes]:
+        pairs = zip(part.items(first, last), part.pixels(first, last), strict=True)
+        return [_example(tensorflow, item, image, form) for item, image in pairs]
+
+    form, done = export.options.form, start
+    target = export.ledger.output / path
+    with (
+        replaced_file(target) as temporary,
+        part.in_order(examples, start, stop, workers=export.workers) as serialized,
+    ):
+        try:
+            with tensorflow.io.TFRecordWriter(str(temporary)) as writer:
+                for last, records in serialized:
+                    for record in records:
+                        writer.write(record)
+                    export.advance(last - done, last - done)
+                    done = last
+        except tensorflow.errors.OpError as error:
+            raise StorageError(
+                f"cannot store {target}: {error.message}; remove the cause and run the same "
+                "command again",
+                {"path": str(target), "reason": error.message},
+            ) from error
+
+
+def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> bytes:
+    """One image as a serialized example; its map of features is written in sorted order."""
+    train = tensorflow.train
+    height, width, channels = image.shape
+    data = image.tobytes() if form == RAW else encode_picture(image, form)
+    values: dict[str, bytes | int] = {
+        "image/encoded": data,
+        "image/format": suffix_of(form).encode(),
+        "image/height": height,
+        "image/width": width,
+        "image/channels": channels,
+        "image/dtype": image.dtype.name.encode(),
+        "image/class/label": item.label,
+        "image/class/text": item.class_name.encode("utf-8", "surrogateescape"),
+        "sample_id": item.sample_id.encode(),
+        "copy": item.copy,
+    }
+    features = {
+        name: train.Feature(bytes_list=train.BytesList(value=[value]))
+        if isinstance(value, bytes)
+        else train.Feature(int64_list=train.Int64List(value=[value]))
+        for name, value in values.items()
+    }
+    example = train.Example(features=train.Features(feature=features))
+    serialized: bytes = example.SerializeToString(deterministic=True)
+    return serialized
