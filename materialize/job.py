@@ -151,6 +151,8 @@ def _write_shard(
         else:
             render(workshop, images, words, shard)
         clock.lap("render")
+        shard.encode()
+        clock.lap("encode")
         image = shard.finish()
         stock.check(spec, image.content_sha256)
         clock.lap("digest")

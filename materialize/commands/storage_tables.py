@@ -9,22 +9,13 @@ from materialize.accounting.breakdown import break_down
 from materialize.accounting.comparison import Change, Difference, total_of
 from materialize.accounting.foresight import Prediction
 from materialize.commands.grids import print_grid
-from materialize.console import duration
+from materialize.console import duration, size
 
 _SHOWN = 40
 _NAMED = 5
-_UNITS = "1 KiB, MiB, GiB, TiB are 2^10, 2^20, 2^30, 2^40 bytes."
+_UNITS = "1 kB, MB, GB, TB are 10^3, 10^6, 10^9, 10^12 bytes."
 
 Row = tuple[str, ...]
-
-
-def size(num_bytes: float) -> str:
-    """Bytes in powers of 1,024: ``3.1 KiB``, ``246.0 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(num_bytes) < 1024:
-            return f"{num_bytes:,.0f} B" if unit == "B" else f"{num_bytes:,.1f} {unit}"
-        num_bytes /= 1024
-    return f"{num_bytes:,.1f} TiB"
 
 
 def sentence(account: StorageAccount) -> str:

@@ -162,6 +162,7 @@ class OpenShard:
         self._buffer = buffer
         self._rendered = np.zeros(spec.num_rows, np.bool_)
         self._hashing: ThreadPoolExecutor | None = None
+        self._is_encoded = False
         self._codec = find_codec(spec.codec)
         self._decoded = PixelDigests()
 
@@ -195,12 +196,11 @@ class OpenShard:
         self._rendered[start:stop] = True
         return self._pixels[start:stop]
 
-    def finish(self) -> ShardImage:
-        """Encode what is to be encoded and compute the digests.
+    def encode(self) -> None:
+        """Encode what is to be encoded; `finish` does so where this was not called.
 
         Raises:
-            RuntimeError: some rows were never asked for, so their pixels would be arbitrary; or
-                the shard is finished already.
+            RuntimeError: some rows were never asked for, so their pixels would be arbitrary.
         """
         missing = np.flatnonzero(~self._rendered)
         if missing.size:
@@ -208,10 +208,19 @@ class OpenShard:
                 f"{self.spec.file_name()}: {missing.size} of {self.spec.num_rows} rows were not "
                 f"rendered, the first is row {missing[0]}"
             )
+        if not self._codec.is_raw and not self._is_encoded:
+            self._placement = self._write_container(self._encoded_blocks())
+        self._is_encoded = True
+
+    def finish(self) -> ShardImage:
+        """Encode what is to be encoded and compute the digests.
+
+        Raises:
+            RuntimeError: some rows were never asked for; or the shard is finished already.
+        """
         if self._hashing is not None:
             raise RuntimeError(f"{self.spec.file_name()} is finished already")
-        if not self._codec.is_raw:
-            self._placement = self._write_container(self._encoded_blocks())
+        self.encode()
         data = self._buffer.view()
         self._hashing = ThreadPoolExecutor(1, "shard-sha256")
         pending = self._hashing.submit(sha256_hex, data)
