@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from materialize import planning
+from materialize.atomic import write_file
+from materialize.canonical import canonical_json
 from materialize.errors import PlanConflictError
+from materialize.estimation.estimates import Estimate
 from materialize.feasibility import check_feasible
+from materialize.inventory import ESTIMATE_FILE
 from materialize.job import standing_shard
 from materialize.manifest import load_latest, manifest_name
 from materialize.plans import Plan, begun_plan, claim, first_plan, latest_plan
@@ -65,13 +69,40 @@ def build_dataset(
     plan = first_plan(used, recipe, population, options.scan.exclude)
     work = plan_tasks(plan, (population,))
     _check_not_superseded(directory, plan, work)
-    check_room(directory, work)
+    estimate = _foreseen(directory, opened, population, plan, options, progress)
+    if estimate is None:
+        check_room(directory, work)
     lay_out(directory)
     store_population(directory, plan.populations[-1], population)
     claim(directory, plan)
     note_source(directory, opened)
+    if estimate is not None:
+        write_file(directory / ESTIMATE_FILE, canonical_json(estimate.to_json()))
     job = Production(directory, opened, used, plan, (population,), work, ())
     return job.run(options, started, progress)
+
+
+def _foreseen(
+    directory: Path,
+    source: Source,
+    population: Population,
+    plan: Plan,
+    options: BuildOptions,
+    progress: Progress | None,
+) -> Estimate | None:
+    """What is about to be written; None where nobody asks, or where it was begun already.
+
+    Raises:
+        BudgetError: it may take more than is allowed.
+        StorageError: it may take more than there is room for.
+    """
+    is_first = options.part is None or options.part[0] == 1
+    if options.limits is None or not is_first or (directory / plan.file_name).exists():
+        return None
+    return options.limits.estimate(
+        directory, source, population, plan.load_pipeline(), plan.recipe, crew=options.crew,
+        progress=progress,
+    )  # fmt: skip
 
 
 def finish_dataset(output: str | Path) -> BuildReport:

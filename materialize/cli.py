@@ -3,6 +3,7 @@
 Commands are imported when they are called, so that ``materialize --help`` answers at once.
 """
 
+import difflib
 import importlib
 import signal
 import threading
@@ -20,6 +21,10 @@ _COMMANDS = {
     "build": ("building", "Write a dataset of augmented copies; run again, it goes on."),
     "extend": ("building", "Add copies or new images to a dataset; nothing there changes."),
     "finish": ("building", "Publish a dataset whose parts are all built."),
+    "transcode": ("maintenance", "Give a dataset another codec or storage mode."),
+    "remove": ("maintenance", "Take images out of a dataset, with all their copies."),
+    "gc": ("maintenance", "Remove what the newest manifest does not need."),
+    "plan": ("planning", "Say what a build will take: bytes, time, memory and money."),
     "check": ("looking", "Say what is wrong with a pipeline for these images."),
     "preview": ("looking", "Draw originals beside their copies into a PNG."),
     "transforms": ("looking", "List the transforms and the presets."),
@@ -29,9 +34,15 @@ _COMMANDS = {
     "prove": ("verifying", "Show that worker count, order and kills change no byte."),
     "train": ("training", "Train a model from a dataset; run again, it goes on."),
     "contrast": ("contrasting", "Offline against on-the-fly, with everything else equal."),
+    "storage": ("accounting", "Account for every byte of datasets, and compare two."),
+    "prices": ("pricing", "Print a price book: every price with its source and date."),
+    "cost": ("pricing", "Say what a dataset, or each arm of a contrast, costs."),
     "report": ("reporting", "Draw the result of a contrast as one HTML page."),
     "sweep": ("transferring", "Fine-tune a pretrained base from each layer on."),
     "activations": ("transferring", "Draw where a trained model saw its evidence (Grad-CAM)."),
+    "export": ("exporting", "Write images for other tools: folders, NPZ, TFRecord, WebDataset."),
+    "metadata": ("exporting", "Write Croissant metadata, which dataset catalogues read."),
+    "card": ("exporting", "Write a dataset card in Markdown."),
     "demo": ("demonstration", "The whole way on the embedded digits, to one HTML report."),
 }
 """Command → the module in `materialize.commands` it is in, and its line in the help."""
@@ -64,6 +75,16 @@ class _Commands(click.Group):
         module = importlib.import_module(f"materialize.commands.{_COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that was asked for; the nearest ones are named if there is none."""
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(_COMMANDS)}"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(
         self,
@@ -123,7 +144,9 @@ def _stopped(signal_error: BaseException | None) -> ExitCode:
     """Says that a signal ended the command."""
     by_sigterm = isinstance(signal_error, Terminated)
     name = "SIGTERM" if by_sigterm else "Ctrl-C"
-    _say(f"stopped by {name}; what is finished is kept, and the same command goes on")
+    kept = "what is finished is kept, and the same command goes on"
+    notes = getattr(signal_error, "__notes__", None) or [kept]  # a command may know better
+    _say(f"stopped by {name}; {notes[0]}")
     return ExitCode.TERMINATED if by_sigterm else ExitCode.INTERRUPTED
 
 

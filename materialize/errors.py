@@ -2,6 +2,7 @@
 
     MaterializeError
     ├── ConfigError             a job file or an option is wrong (also a ValueError)
+    ├── MissingPathError        a file or directory that was named is absent (a FileNotFoundError)
     ├── SourceError             the source as a whole cannot be used: absent, unlabelled, ambiguous
     │   └── RecordReadError     one record could not be read (I/O); never a reason to drop an image
     ├── UndecodableImageError   these bytes are not an image we accept; the scan quarantines it
@@ -10,6 +11,8 @@
     ├── PlanConflictError       the output belongs to another plan
     ├── BuildIncompleteError    some shards are not built yet (also what --max-seconds ends with)
     ├── BuildFailedError        shards failed for a reason that is not the image's bytes
+    ├── AccountError            the bytes of a dataset do not add up to what its manifest says
+    ├── BudgetError             the dataset would take more than the user allows
     ├── StorageError            the disk refused: full, read-only, permission (also an OSError)
     ├── ManifestError           the manifest is missing, damaged or of another version
     │   └── ManifestMissingError    (also a FileNotFoundError)
@@ -38,6 +41,12 @@ class SourceError(MaterializeError):
     """The source as a whole cannot be used."""
 
 
+class MissingPathError(MaterializeError, FileNotFoundError):
+    """A file or a directory that was named is not there."""
+
+    __str__ = FactualError.__str__
+
+
 class RecordReadError(SourceError):
     """One record could not be read: an I/O failure, never a property of the image."""
 
@@ -64,6 +73,14 @@ class BuildIncompleteError(MaterializeError):
 
 class BuildFailedError(MaterializeError):
     """Shards failed for a reason other than the bytes of an image."""
+
+
+class AccountError(MaterializeError):
+    """The bytes of a dataset do not add up; both numbers are in the message."""
+
+
+class BudgetError(MaterializeError):
+    """The dataset would take more bytes or money than the user allows."""
 
 
 class StorageError(MaterializeError, OSError):

@@ -23,6 +23,7 @@ from materialize.errors import (
     ConfigError,
     StorageError,
 )
+from materialize.estimation.limits import Limits
 from materialize.executor import Crew, execute
 from materialize.job import Done, Workshop
 from materialize.manifest import (
@@ -56,6 +57,9 @@ class BuildOptions:
     """Begin no shard after so many seconds of building; the scan before it does not count."""
     batch_size: int | None = None
     """Images rendered per call; None chooses by size."""
+    limits: Limits | None = None
+    """What a first build must not exceed: it is then estimated before anything is written, and
+    leaves the estimate beside the dataset. None estimates nothing."""
 
     def __post_init__(self) -> None:
         """Checks part and limits.

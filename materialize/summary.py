@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from materialize.accounting.foresight import Foresight, read_foresight
 from materialize.accounting.kinds import account_files
 from materialize.accounting.measures import conversions, logical_sizes, source_sizes
 from materialize.manifest import Manifest
@@ -84,6 +85,8 @@ class BuildSummary:
     timings_s: dict[str, float]
     manifest_number: int
     manifest_digest: str
+    foresight: Foresight
+    """What was expected before the first byte, against what came of it."""
     example_sample_id: str
     """Of the first training image, to try `explain` with."""
     warnings: tuple[str, ...]
@@ -130,6 +133,7 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
         timings_s=dict(report.timings_s),
         manifest_number=manifest.number,
         manifest_digest=manifest.digest(),
+        foresight=read_foresight(report.directory, manifest, manifest.totals.num_bytes),
         example_sample_id=_first_training_id(populations),
         warnings=report.warnings,
     )

@@ -1,11 +1,24 @@
 """build, extend and finish."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from materialize.commands.options import DATASET, JSON, SectionedCommand, job_of, job_options
+from materialize.commands.options import (
+    DATASET,
+    JSON,
+    PRICES,
+    Amount,
+    SectionedCommand,
+    job_of,
+    job_options,
+)
 from materialize.config import Job, required
+
+if TYPE_CHECKING:
+    from materialize.estimation.limits import Limits
 
 
 @click.command(
@@ -16,12 +29,21 @@ from materialize.config import Job, required
     ),
 )
 @job_options("Images", "Which images", "Augmentation", "Output", "Work", "Pace")
+@click.option("--budget-gb", type=Amount(), metavar="GB", help="Refuse to begin what may take more "
+              "than so many GB of 10^9 bytes.")  # fmt: skip
+@click.option("--budget-money", type=Amount(), metavar="AMOUNT", help="Refuse to begin what may "
+              "cost more than this a month, in the book's currency.")  # fmt: skip
+@click.option("--service", default="s3-standard", show_default=True, metavar="NAME",
+              help="Where it is stored, for --budget-money.")  # fmt: skip
+@PRICES
+@click.option("--estimate/--no-estimate", default=True, help="Say beforehand what it will take, "
+              "and afterwards how far that was off.")  # fmt: skip
 @JSON
 def build(as_json: bool, **given: Any) -> None:
     """Write a dataset of augmented copies.
 
     Killed anywhere, the same command goes on where it stopped, and the shards are the same bytes on
-    any number of workers.
+    any number of workers. What cannot fit the disk or a budget is refused before it begins.
     """
     from materialize.assembly import options_of, pipeline_of, recipe_of, source_of
     from materialize.builder import build_dataset
@@ -29,11 +51,30 @@ def build(as_json: bool, **given: Any) -> None:
     from materialize.console import progress_shown
 
     job = job_of(given)
-    output, recipe, options = required(job, "output"), recipe_of(job), options_of(job)
+    output, recipe = required(job, "output"), recipe_of(job)
+    options = replace(options_of(job), limits=_limits(given))
     pipeline, source = pipeline_of(job), source_of(job)
     with orderly_end(output), progress_shown() as progress:
         report = build_dataset(source, output, pipeline, recipe, options=options, progress=progress)
     _print(report, as_json, job)
+
+
+def _limits(given: Mapping[str, Any]) -> "Limits | None":
+    """What was asked for; None where nothing is to be estimated."""
+    from materialize.accounting.prices import read_prices
+    from materialize.estimation.limits import Limits
+    from materialize.estimation.money import StorageTerms
+
+    gigabytes, money = given["budget_gb"], given["budget_money"]
+    if not given["estimate"]:
+        if gigabytes is not None or money is not None:
+            raise click.UsageError("a budget needs an estimate; leave out --no-estimate")
+        return None
+    terms = None
+    if money is not None:
+        terms = StorageTerms(book=read_prices(given["prices_file"]), service=given["service"])
+    budget_bytes = None if gigabytes is None else int(gigabytes * 10**9)
+    return Limits(budget_bytes=budget_bytes, budget_money=money, terms=terms)
 
 
 @click.command(cls=SectionedCommand, examples=("materialize extend photos-augmented --copies 10",))

@@ -11,6 +11,10 @@ from materialize.summary import BuildSummary
 _CLASSES_SHOWN = 10
 
 
+_SHORT_S = 5.0
+"""Of shorter builds most of the time is starting workers, which says nothing."""
+
+
 def print_summary(summary: BuildSummary) -> None:
     """Prints what was made, what it takes, how long it took, and what to do next."""
     print_account(summary)
@@ -23,6 +27,7 @@ def print_account(summary: BuildSummary) -> None:
     table("Dataset", _dataset(summary))
     table("Bytes", _bytes(summary))
     table("Worker seconds", _seconds(summary))
+    table("Estimate", _estimate(summary))
     for warning in summary.warnings:
         click.echo(f"warning: {warning}\n", err=True)
 
@@ -36,6 +41,23 @@ def print_next_commands(summary: BuildSummary) -> None:
         f"extend {summary.directory} --copies {2 * copies}",
     ):
         click.echo(f"  materialize {command}")
+
+
+def _estimate(summary: BuildSummary) -> Iterator[tuple[str, str, str]]:
+    """What was expected and how far that was off; nothing where nothing was."""
+    for name, prediction, shown in (
+        ("shards", summary.foresight.shards_bytes, size),
+        ("seconds", summary.foresight.seconds, duration),
+    ):
+        if prediction is None or prediction.actual is None or prediction.error is None:
+            continue
+        if name == "seconds" and max(prediction.value, prediction.actual) < _SHORT_S:
+            continue
+        expected = f"{shown(prediction.low)} to {shown(prediction.high)}"
+        if prediction.low == prediction.high:
+            expected = "known exactly"
+        came = f"{shown(prediction.actual)} came, {prediction.error:+.1%} off"
+        yield name, shown(prediction.value), f"{expected}; {came}"
 
 
 def _images(summary: BuildSummary) -> Iterator[tuple[str, str, str]]:

@@ -2,9 +2,19 @@
 
 import argparse
 
-from tests.benchmarks import augmenting, building, killing, stalling, streaming
+from tests.benchmarks import (
+    augmenting,
+    building,
+    choosing,
+    coding,
+    estimating,
+    killing,
+    stalling,
+    streaming,
+)
 
 BENCHMARKS = {"augmenting": augmenting.main, "building": building.main,
+              "choosing": choosing.main, "coding": coding.main, "estimating": estimating.main,
               "streaming": streaming.main, "stalling": stalling.main,
               "killing": killing.main}  # fmt: skip
 WITH_PEERS = ("augmenting", "streaming")
