@@ -13,7 +13,6 @@ from materialize import planning
 from materialize.atomic import write_file
 from materialize.canonical import canonical_json
 from materialize.errors import PlanConflictError
-from materialize.estimation.estimates import Estimate
 from materialize.feasibility import check_feasible
 from materialize.inventory import ESTIMATE_FILE
 from materialize.job import standing_shard
@@ -77,7 +76,7 @@ def build_dataset(
     claim(directory, plan)
     note_source(directory, opened)
     if estimate is not None:
-        write_file(directory / ESTIMATE_FILE, canonical_json(estimate.to_json()))
+        write_file(directory / ESTIMATE_FILE, estimate)
     job = Production(directory, opened, used, plan, (population,), work, ())
     return job.run(options, started, progress)
 
@@ -89,8 +88,8 @@ def _foreseen(
     plan: Plan,
     options: BuildOptions,
     progress: Progress | None,
-) -> Estimate | None:
-    """What is about to be written; None where nobody asks, or where it was begun already.
+) -> bytes | None:
+    """The note of what is about to be written; None where nobody asks, or where it was begun.
 
     Raises:
         BudgetError: it may take more than is allowed.
@@ -99,10 +98,11 @@ def _foreseen(
     is_first = options.part is None or options.part[0] == 1
     if options.limits is None or not is_first or (directory / plan.file_name).exists():
         return None
-    return options.limits.estimate(
+    estimate = options.limits.estimate(
         directory, source, population, plan.load_pipeline(), plan.recipe, crew=options.crew,
         progress=progress,
     )  # fmt: skip
+    return canonical_json(estimate.to_json())
 
 
 def finish_dataset(output: str | Path) -> BuildReport:

@@ -25,6 +25,13 @@ class Interval:
     low: float
     high: float
 
+    def __post_init__(self) -> None:
+        """Takes NumPy's numbers as Python's, for JSON."""
+        for name in ("value", "low", "high"):
+            given = getattr(self, name)
+            if isinstance(given, np.generic):
+                object.__setattr__(self, name, given.item())
+
     @classmethod
     def exact(cls, value: float) -> "Interval":
         """A value that is known."""
