@@ -48,7 +48,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         pipeline: a pipeline, a preset's name or a TOML file.
         copies: augmented copies of each training image, at least 1.
         seed: in [0, 2**64).
-        codec: ``raw``, ``bitshuffle-zstd``, ``zstd`` or ``gzip``.
+        codec: ``raw``, ``bitshuffle-zstd``, ``zstd``, ``gzip``, ``lz4``, ``blosc2``, ``png``,
+            ``webp``, or with a loss ``jpeg-1`` to ``jpeg-100``.
         storage: ``pixels`` stores the copies; ``prefix`` the untouched images of every split,
             decoded and resized, for copies made at reading (`PrefixLoader`); ``recipe`` no image,
             for copies made from the source (`AugmentingLoader`).

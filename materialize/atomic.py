@@ -19,7 +19,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from materialize import system_calls
@@ -158,6 +158,58 @@ def find_leftovers(directory: Path) -> tuple[Path, ...]:
     )
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is one that writers here give to temporaries."""
+    return _TEMPORARY_NAME.fullmatch(name) is not None
+
+
+def set_aside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Take files' names away, so that nobody finds them any more; one that is gone is fine.
+
+    Returns:
+        Path → the temporary beside it that the file is now. If this process is killed,
+        `sweep_temporaries` removes it.
+
+    Raises:
+        StorageError: the file system refused; every file has its name again.
+    """
+    aside: dict[Path, Path] = {}
+    try:
+        for path in paths:
+            aside[path] = _temporary_path(path)  # noted first: whatever happens, it can go back
+            with storage_errors(path), contextlib.suppress(FileNotFoundError):
+                system_calls.rename(path, aside[path])
+    except BaseException:
+        put_back(aside)
+        raise
+    return aside
+
+
+def put_back(aside: Mapping[Path, Path]) -> None:
+    """Undo `set_aside`; a name that was taken meanwhile is left to whoever took it.
+
+    Args:
+        aside: what `set_aside` gave; a temporary that is gone is fine.
+
+    Raises:
+        StorageError: the file system refused some; all others are back.
+    """
+    refused = []
+    for path, temporary in aside.items():
+        try:
+            with storage_errors(path), contextlib.suppress(FileNotFoundError):
+                with contextlib.suppress(FileExistsError):
+                    _take_name(temporary, path)
+                system_calls.unlink(temporary)
+        except StorageError as error:
+            refused.append(error)
+    for path in {path.parent: path for path in aside}.values():
+        with storage_errors(path):
+            sync_directory(path)
+    if refused:
+        raise refused[0]
+
+
 def remove_files(paths: Sequence[Path]) -> None:
     """Remove files, durably; one that is gone is fine.
 
@@ -175,8 +227,7 @@ def remove_files(paths: Sequence[Path]) -> None:
 @contextlib.contextmanager
 def _temporary(path: Path, data: Bytes) -> Iterator[Path]:
     """A synced temporary with the bytes beside ``path``, removed on leaving unless renamed."""
-    name = f"{TEMPORARY_PREFIX}{host_name()}-{os.getpid()}-{os.urandom(6).hex()}"
-    temporary = path.parent / name
+    temporary = _temporary_path(path)
     descriptor = system_calls.create(temporary)
     try:
         try:
@@ -192,6 +243,11 @@ def _temporary(path: Path, data: Bytes) -> Iterator[Path]:
         # Gone already after a rename; and an error here must not hide the one being raised.
         with contextlib.suppress(OSError):
             system_calls.unlink(temporary)
+
+
+def _temporary_path(path: Path) -> Path:
+    """A name beside ``path`` that nobody has."""
+    return path.parent / f"{TEMPORARY_PREFIX}{host_name()}-{os.getpid()}-{os.urandom(6).hex()}"
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

@@ -37,7 +37,7 @@ _COMMANDS = {
     "storage": ("accounting", "Account for every byte of datasets, and compare two."),
     "prices": ("pricing", "Print a price book: every price with its source and date."),
     "cost": ("pricing", "Say what a dataset, or each arm of a contrast, costs."),
-    "report": ("reporting", "Draw the result of a contrast as one HTML page."),
+    "report": ("reporting", "Draw a dataset or a contrast as one HTML page."),
     "sweep": ("transferring", "Fine-tune a pretrained base from each layer on."),
     "activations": ("transferring", "Draw where a trained model saw its evidence (Grad-CAM)."),
     "export": ("exporting", "Write images for other tools: folders, NPZ, TFRecord, WebDataset."),

@@ -8,12 +8,22 @@ a plan needs which was claimed and not published, and whatever is not ours.
 
 Nothing that goes is needed by what stays, so a collection that is killed leaves the dataset whole,
 and the same call goes on.
+
+Another job may begin at any moment, and find a superseded shard standing. So files lose their names
+first; then it is looked whether a plan was claimed. If one was, they go back; if none was, whoever
+claims one from here on does not find them, and they can be removed.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize.atomic import find_leftovers, remove_files, sweep_temporaries
+from materialize.atomic import (
+    find_leftovers,
+    put_back,
+    remove_files,
+    set_aside,
+    sweep_temporaries,
+)
 from materialize.audit.standing import StandingDataset
 from materialize.errors import PlanConflictError
 from materialize.inventory import Item, take_inventory
@@ -93,13 +103,29 @@ def collect_garbage(directory: str | Path, *, dry_run: bool = False) -> Collecti
     report = CollectionReport(place, dry_run, gone, pending, pending_plan)
     if dry_run:
         return report
-    if pending_plan is None:
-        _check_unchanged(dataset)
-    forget_stamps(place, {Path(item.path).name for item in gone if item.kind == "shard"})
-    remove_files([place / item.path for item in gone if item.path not in leftovers])
+    _remove(dataset, [item for item in gone if item.path not in leftovers], pending_plan)
     for name in ("", SHARDS_DIRECTORY, RECEIPTS_DIRECTORY):
         sweep_temporaries(place / name)
     return report
+
+
+def _remove(dataset: StandingDataset, items: list[Item], pending_plan: str | None) -> None:
+    """Removes files unless another job began; then they stay.
+
+    With a plan that was pending all along, nothing goes that a job may count on.
+    """
+    place = dataset.directory
+    if pending_plan is None:
+        _check_unchanged(dataset)
+    forget_stamps(place, {Path(item.path).name for item in items if item.kind == "shard"})
+    aside = set_aside([place / item.path for item in items])
+    try:
+        if pending_plan is None:
+            _check_unchanged(dataset)
+        remove_files(list(aside.values()))
+    except BaseException:
+        put_back(aside)
+        raise
 
 
 def _outdated_statistics(dataset: StandingDataset, items: tuple[Item, ...]) -> set[str]:

@@ -4,7 +4,8 @@ One listing serves the account of bytes and the collection of what nobody needs,
 said to be superseded is what goes. Readers never list a directory; this does, because the question
 is what lies there, and its answer holds for this moment only.
 
-A state is decided by names and by the newest manifest alone:
+A state is decided by names and by the newest manifest alone; that of a catalogue's files by the
+manifest that they describe:
 
     live         the newest manifest needs it: its shards with their receipts, its populations, all
                  manifests and plans that led to it, statistics, stamps, where the source is
@@ -12,13 +13,16 @@ A state is decided by names and by the newest manifest alone:
     superseded   ours by name, and neither of these
     temporary    `atomic` names it so; its writer was killed or is at work, and
                  `atomic.sweep_temporaries` knows which: nothing else may remove one
-    foreign      everything else, such as a training that somebody put here: counted, never touched
+    foreign      everything else, such as a training that somebody put here: counted, never touched;
+                 also the files of a catalogue that describe the newest manifest, which no reader
+                 needs and which only their writer asked for
 
-While a plan is pending, every shard, receipt or population that is not live is pending, also one
-that an earlier manifest names: a plan that goes back to an earlier codec finds those shards
-standing and counts on them.
+While a plan is pending, whatever would be superseded is pending, also a shard that an earlier
+manifest names: a plan that goes back to an earlier codec finds those shards standing and counts on
+them.
 """
 
+import json
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -26,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from materialize.atomic import TEMPORARY_PREFIX
+from materialize.atomic import is_temporary
 from materialize.errors import ManifestError, StorageError
 from materialize.manifest import SHARDS_DIRECTORY, Manifest
 from materialize.receipts import RECEIPTS_DIRECTORY
@@ -37,7 +41,7 @@ ESTIMATE_FILE = "estimate.json"
 
 Kind = Literal[
     "shard", "receipt", "manifest", "plan", "population", "statistics", "stamps", "source",
-    "estimate", "temporary", "other",
+    "estimate", "metadata", "temporary", "other",
 ]  # fmt: skip
 State = Literal["live", "pending", "superseded", "temporary", "foreign"]
 
@@ -45,11 +49,16 @@ _BLOCK_BYTES = 512
 """POSIX counts allocated blocks in this unit, whatever the file system's own is."""
 
 _SHARD = re.compile(r"(copy|original)-g\d{4,}-.+-[0-9a-f]{16}")
-_NUMBERED = re.compile(r"(manifest|plan)-(\d{6,})\.json")
+_NUMBERED = re.compile(r"(manifest|plan)-(\d{6}|[1-9]\d{6,})\.json")
 _DIGESTED = re.compile(r"(population|statistics)-[0-9a-f]{16}\.h5")
 _SINGLE: dict[str, Kind] = {
     SOURCE_FILE: "source", STAMPS_FILE: "stamps", ESTIMATE_FILE: "estimate",
 }  # fmt: skip
+_CATALOGUE_FILE = "croissant.json"
+_CATALOGUE = (_CATALOGUE_FILE, "croissant-records.csv", "croissant-shards.csv")
+"""What `materialize metadata` writes. The first names the manifest that all of them describe; it
+sorts last, so that a collection that is killed between them finds the rest the next time."""
+_DESCRIBED = re.compile(r"urn:sha256:(?P<digest>[0-9a-f]{64})")
 _PREFERENCE: tuple[State, ...] = ("live", "pending", "superseded", "temporary", "foreign")
 """To which state the bytes of a file with several names belong."""
 
@@ -74,7 +83,8 @@ def take_inventory(
 ) -> tuple[Item, ...]:
     """Every file under a dataset's directory.
 
-    Links are not followed: each counts as the few bytes that it is.
+    Links are not followed: each counts as the few bytes that it is. Only the folders of shards and
+    receipts themselves may be links, to another disk.
 
     Args:
         directory: of the dataset.
@@ -97,9 +107,25 @@ def take_inventory(
     if not may_be_older:
         _check_newest(directory, manifest, [int(m[2]) for m in numbers if m[1] == "manifest"])
     is_pending = any(m[1] == "plan" and int(m[2]) > manifest.number for m in numbers)
-    names = _Names(manifest, is_pending=is_pending)
+    outdated = outdated_catalogue(directory, manifest)
+    names = _Names(manifest, outdated, is_pending=is_pending)
     items = [_item(file, names) for file in found]
     return tuple(sorted(_counted_once(items, found), key=lambda item: item.path))
+
+
+def outdated_catalogue(directory: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The files of `materialize metadata` that describe another manifest than this one, sorted.
+
+    Those of a catalogue that somebody else wrote are none, nor are tables without a catalogue.
+    """
+    try:
+        identifier = json.loads((directory / _CATALOGUE_FILE).read_bytes())["identifier"]
+        described = _DESCRIBED.fullmatch(identifier)
+    except (OSError, ValueError, TypeError, LookupError):
+        return ()
+    if described is None or described["digest"] == manifest.digest():
+        return ()
+    return tuple(sorted(name for name in _CATALOGUE if (directory / name).is_file()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +142,9 @@ class _File:
 class _Names:
     """What names mean for one manifest."""
 
-    def __init__(self, manifest: Manifest, *, is_pending: bool) -> None:
+    def __init__(self, manifest: Manifest, outdated: Collection[str], *, is_pending: bool) -> None:
         self._number = manifest.number
+        self._outdated = outdated
         self._shards = {entry.file.removesuffix(".h5") for entry in manifest.shards}
         self._populations = {entry.file for entry in manifest.populations}
         self._rest: State = "pending" if is_pending else "superseded"
@@ -125,7 +152,7 @@ class _Names:
     def meaning(self, path: str) -> tuple[Kind, State]:
         """Kind and state of a path inside the dataset."""
         folder, _, name = path.rpartition("/")
-        if folder in ("", SHARDS_DIRECTORY, RECEIPTS_DIRECTORY) and _is_temporary(name):
+        if folder in ("", SHARDS_DIRECTORY, RECEIPTS_DIRECTORY) and is_temporary(name):
             return "temporary", "temporary"
         if folder == SHARDS_DIRECTORY:
             return self._shard("shard", name, ".h5")
@@ -144,6 +171,8 @@ class _Names:
     def _at_root(self, name: str) -> tuple[Kind, State]:
         if name in _SINGLE:
             return _SINGLE[name], "live"
+        if name in _CATALOGUE:
+            return "metadata", self._rest if name in self._outdated else "foreign"
         if match := _NUMBERED.fullmatch(name):
             kind: Kind = "plan" if match[1] == "plan" else "manifest"
             return kind, "live" if int(match[2]) <= self._number else "pending"
@@ -191,7 +220,7 @@ def _list(directory: Path, folder: str) -> tuple[list[_File], list[str]]:
         with os.scandir(directory / folder) as entries:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=path in (SHARDS_DIRECTORY, RECEIPTS_DIRECTORY)):
                     folders.append(path)
                 elif (file := _stat(entry, path)) is not None:
                     files.append(file)
@@ -220,10 +249,6 @@ def _allocated(stat: os.stat_result) -> int:
     """Bytes set aside for a file; its length where the system does not say (Windows)."""
     blocks: int | None = getattr(stat, "st_blocks", None)
     return stat.st_size if blocks is None else blocks * _BLOCK_BYTES
-
-
-def _is_temporary(name: str) -> bool:
-    return name.startswith(TEMPORARY_PREFIX)
 
 
 def _check_newest(directory: Path, manifest: Manifest, numbers: Collection[int]) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from materialize.atomic import AlreadyPublishedError, publish_file
 from materialize.canonical import sha256_hex
-from materialize.errors import ManifestMissingError, PlanConflictError
+from materialize.errors import ConfigError, ManifestMissingError, PlanConflictError
 from materialize.manifest import (
     Manifest,
     PopulationEntry,
@@ -55,6 +55,20 @@ class Plan:
     removed: tuple[str, ...] = ()
     """Ids, in hex, of samples that were removed: all that is remembered of them, so that an
     extension from a source that still has them leaves them out."""
+
+    def __post_init__(self) -> None:
+        """Refuses names that JSON cannot hold: nobody could read this plan again.
+
+        Raises:
+            ConfigError: a name is not UTF-8.
+        """
+        for name in (*self.class_names, *self.excluded):
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise ConfigError(
+                    f"{name!a}: expected names of classes and excluded images in UTF-8, found "
+                    "bytes that are none; rename them. Nothing was written",
+                    {"name": "class", "expected": "UTF-8", "found": ascii(name)},
+                )
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""

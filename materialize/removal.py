@@ -8,7 +8,8 @@ of all other samples are unchanged.
 What is remembered of a removed sample is its id, in the plan: without it, an extension from a
 source that still has the image would bring it back. An id is made of the image's SHA-256: whoever
 has the image can tell that it was here, and nobody can make the image of it. Earlier manifests keep
-no id and no locator; superseded shards and populations do, until `materialize gc`.
+no id and no locator; superseded shards and populations do, until `materialize gc`, and so do the
+files of a catalogue. Of equal images only those that are named go; the report says which stay.
 """
 
 import time
@@ -23,6 +24,7 @@ from materialize.audit.naming_samples import find_samples
 from materialize.audit.standing import StandingDataset, by_run, run_key
 from materialize.builder import plan_tasks
 from materialize.errors import ConfigError
+from materialize.inventory import outdated_catalogue
 from materialize.manifest import Manifest, PopulationEntry, RunCut
 from materialize.planning import take_rows
 from materialize.plans import check_claimable, claim, population_entry, read_plan, successor
@@ -50,6 +52,10 @@ class RemovalReport:
     manifest: Manifest
     removed: tuple[str, ...]
     """Ids of the samples, in hex."""
+    equals: tuple[str, ...]
+    """Ids of samples that stay and are of the same content as one that went, in hex."""
+    catalogue: tuple[str, ...]
+    """Files of `materialize metadata` that still name the samples, until `materialize gc`."""
     num_written: int
     """Shards written again."""
     seconds: float
@@ -117,8 +123,9 @@ def remove_samples(
     report = job.run(options, started, progress)
     manifest = dataset.manifest if report.manifest is None else report.manifest
     return RemovalReport(
-        place, dataset.manifest, manifest, removed, report.num_built, report.seconds
-    )
+        place, dataset.manifest, manifest, removed, _equals(dataset.populations, gone),
+        outdated_catalogue(place, manifest), report.num_built, report.seconds,
+    )  # fmt: skip
 
 
 def _rows_gone(
@@ -142,6 +149,24 @@ def _ids(populations: Sequence[Population], gone: Sequence[NDArray[np.int64]]) -
     """The ids of these rows, in hex, ascending."""
     pairs = zip(populations, gone, strict=True)
     return tuple(sorted(bytes(i).hex() for population, rows in pairs for i in population.ids[rows]))
+
+
+def _equals(
+    populations: Sequence[Population], gone: Sequence[NDArray[np.int64]]
+) -> tuple[str, ...]:
+    """The ids of rows that stay and have the content of one of these, in hex, ascending."""
+    pairs = list(zip(populations, gone, strict=True))
+    contents = {
+        digest.tobytes() for population, rows in pairs for digest in population.digests[rows]
+    }
+    return tuple(
+        sorted(
+            population.ids[row].tobytes().hex()
+            for population, rows in pairs
+            for row in np.delete(np.arange(len(population)), rows)
+            if population.digests[row].tobytes() in contents
+        )
+    )
 
 
 def _without(population: Population, gone: NDArray[np.int64]) -> Population:

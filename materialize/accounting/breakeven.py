@@ -18,8 +18,9 @@ from materialize.accounting.money import EXACT, counted, plain, shown, shown_mon
 from materialize.accounting.prices import PriceBook
 from materialize.errors import ConfigError
 
-OUTCOMES = ("epochs", "never", "unknown")
-"""Of a break-even: after so many epochs; at no number of them; a price is missing."""
+OUTCOMES = ("epochs", "runs", "never", "unknown")
+"""Of a break-even: after so many epochs; only by several runs, as longer ones may not be compared;
+at no number of them; a price is missing."""
 STALLS = (Decimal(0), Decimal("0.1"), Decimal("0.3"))
 """Fractions of on-the-fly's time that sensitivity assumes its accelerator waits."""
 _SWING = Decimal("0.5")
@@ -77,7 +78,7 @@ class BreakEven:
     epochs: float | None
     """Of each training run; None unless the outcome is ``epochs``."""
     runs: float | None
-    """How many runs of ``num_epochs`` epochs; None unless the outcome is ``epochs``."""
+    """How many runs of ``num_epochs`` epochs; None unless the outcome is ``epochs`` or ``runs``."""
     reason: str
     """One sentence."""
     currency: str
@@ -104,7 +105,8 @@ class BreakEven:
     runs_curve: tuple[tuple[int, Decimal, Decimal], ...]
     """(runs of ``num_epochs`` epochs, cost of stored copies, cost of on-the-fly), ascending."""
     sensitivity: tuple[tuple[str, float | None], ...]
-    """(what is changed, epochs); None is never, or unknown where the outcome is."""
+    """(what is changed, epochs); None is never, or unknown where the outcome is; left out are
+    epochs of runs that may not be compared."""
     unpriced: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -141,6 +143,8 @@ class _Case:
     """An epoch from storage."""
     online: Invoice
     """An epoch on the fly."""
+    most_epochs: int | None
+    """Of a run, for the two ways to be comparable."""
 
     @property
     def unpriced(self) -> tuple[str, ...]:
@@ -153,6 +157,10 @@ class _Case:
         """In an epoch."""
         with localcontext(EXACT):
             return self.online.total - self.offline.total
+
+    def is_too_long(self, epochs: Decimal | None) -> bool:
+        """Whether nobody knows that runs of so many epochs are as accurate both ways."""
+        return epochs is not None and self.most_epochs is not None and epochs > self.most_epochs
 
     def money(self, amount: Decimal) -> str:
         """An amount for reading."""
@@ -189,6 +197,7 @@ def break_even(  # noqa: PLR0913  # the two ways, the prices and the plan are di
     months: Decimal | int,
     epochs: int,
     training_runs: int = 1,
+    most_epochs: int | None = None,
 ) -> BreakEven:
     """When stored copies have cost less than augmenting on the fly.
 
@@ -204,6 +213,8 @@ def break_even(  # noqa: PLR0913  # the two ways, the prices and the plan are di
         months: how long they are stored.
         epochs: of a training run.
         training_runs: that share the copies.
+        most_epochs: of a run for which the two ways are known to be as accurate; None for any. No
+            answer goes beyond: it is then in runs.
 
     Returns:
         The epochs of each run at which both ways have cost the same, and how the answer moves with
@@ -217,14 +228,17 @@ def break_even(  # noqa: PLR0913  # the two ways, the prices and the plan are di
             raise ConfigError(f"{name}: expected at least 1, got {count}",
                               {"name": name, "expected": "at least 1", "found": count})  # fmt: skip
     uses = _once(generation, Decimal(months)), offline.usage(), online.usage()
-    invoices = (invoice(use, book, service) for use in uses)
-    case = _Case(book, service, Decimal(months), epochs, training_runs, *invoices)
+    fixed, stored, live = (invoice(use, book, service) for use in uses)
+    case = _Case(
+        book, service, Decimal(months), epochs, training_runs, fixed, stored, live, most_epochs
+    )
     missing = [name for name in case.unpriced if name != "GPU"]
     found = None if missing else case.epochs()
     outcome = "unknown" if missing else "never" if found is None else "epochs"
+    outcome = "runs" if case.is_too_long(found) else outcome
     runs = None if found is None else float(found) * training_runs / epochs
     return BreakEven(
-        outcome=outcome, epochs=None if found is None else float(found), runs=runs,
+        outcome=outcome, epochs=_as_float(found) if outcome == "epochs" else None, runs=runs,
         reason=_reason(case, found, missing), currency=book.currency, service=service,
         months=case.months, num_epochs=epochs, training_runs=training_runs,
         offline_fixed=case.fixed.total, offline_epoch=case.offline.total,
@@ -260,8 +274,9 @@ def _reason(case: _Case, found: Decimal | None, missing: list[str]) -> str:
         )
     runs = shown(found * case.runs / case.num_epochs, places=1)
     each = f" in each of {case.runs} runs" if case.runs > 1 else ""
+    epochs = f"{shown(found, places=1)} epochs{each} on, or from "
     return (
-        f"Storing pays from {shown(found, places=1)} epochs{each} on, or from {runs} runs of "
+        f"Storing pays from {'' if case.is_too_long(found) else epochs}{runs} runs of "
         f"{counted(case.num_epochs, 'epoch')}: {case.money(case.fixed.total)} once, "
         f"{case.money(case.saved)} saved in an epoch.{alone}"
     )
@@ -272,6 +287,9 @@ def _formula(case: _Case, found: Decimal | None, otherwise: str) -> str:
         case.money(each.total) for each in (case.fixed, case.offline, case.online)
     )
     saved = f"({online} − {offline})"
+    if found is not None and case.is_too_long(found):
+        runs = shown(found * case.runs / case.num_epochs, places=1)
+        return f"{fixed} ÷ ({case.num_epochs} × {saved}) = {runs} runs"
     divisor = f"({case.runs} × {saved})" if case.runs > 1 else saved
     result = otherwise if found is None else f"{shown(found, places=1)} epochs"
     return f"{fixed} ÷ {divisor} = {result}"
@@ -295,11 +313,13 @@ def _inputs(case: _Case) -> dict[str, str]:
 
 
 def _curve(case: _Case, found: Decimal | None) -> Iterator[tuple[float, Decimal, Decimal]]:
-    """The costs over epochs of a run, the break-even among them."""
+    """The costs over epochs of a run, the break-even among them, as far as they may be compared."""
     top = max(Decimal(case.num_epochs), _CURVE_BEYOND * (found or Decimal(0)))
+    if case.is_too_long(top):
+        top = Decimal(case.most_epochs or 0)
     points = {top * number / _CURVE_POINTS for number in range(_CURVE_POINTS + 1)}
     points |= {Decimal(case.num_epochs)} | ({found} if found is not None else set())
-    for at in sorted(points):
+    for at in sorted(each for each in points if each <= top):
         yield float(at), *case.totals(at * case.runs)
 
 
@@ -323,7 +343,9 @@ def _sensitivity(
         changed.append(("GPU", ("GPU",)))
     for name, rows in changed:
         for sign, factor in (("−", 1 - _SWING), ("+", 1 + _SWING)):
-            yield f"{name} price {sign}50 %", _as_float(case.epochs(rows, factor))
+            found = case.epochs(rows, factor)
+            if not case.is_too_long(found):
+                yield f"{name} price {sign}50 %", _as_float(found)
     computing = online.gpu_compute_s or offline.gpu_compute_s
     if gpu is None or not computing:
         return
@@ -334,7 +356,8 @@ def _sensitivity(
         for fraction in STALLS:
             waiting = hour * fraction / (1 - fraction)
             found = _ratio(without[0], case.runs * (other + waiting - without[1]))
-            yield f"on-the-fly stalls {plain(100 * fraction)} %, storage 0 %", _as_float(found)
+            if not case.is_too_long(found):
+                yield f"on-the-fly stalls {plain(100 * fraction)} %, storage 0 %", _as_float(found)
 
 
 def _as_float(epochs: Decimal | None) -> float | None:

@@ -3,12 +3,16 @@
 from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 
+from materialize.errors import ConfigError
+
 QUANTITY_PLACES = 30
 """Decimal places of a quantity: bytes ÷ 2^30 has so many, and what has more (hours ÷ 730) ends
 here, so that quantity × price is the cost to the last digit that is written."""
 EXACT = Context(prec=100)
 """Wide enough that no sum and no product of an invoice is rounded."""
 _PLACE = Decimal(1).scaleb(-QUANTITY_PLACES)
+_LARGEST = 60
+"""Digits before the point of a quantity: with those behind it fewer than `EXACT` has."""
 
 
 def added(amounts: Iterable[Decimal]) -> Decimal:
@@ -25,6 +29,11 @@ def times(amount: Decimal, factor: Decimal | int) -> Decimal:
 
 def quantity(value: Decimal) -> Decimal:
     """A quantity with its decimal places; nothing of a whole number of bytes is lost."""
+    if value and value.adjusted() >= _LARGEST:
+        raise ConfigError(
+            f"expected quantities below 10^{_LARGEST}, got one of about 10^{value.adjusted()}",
+            {"expected": f"below 10^{_LARGEST}", "found": f"10^{value.adjusted()}"},
+        )
     with localcontext(EXACT):
         return value.quantize(_PLACE).normalize()
 

@@ -49,6 +49,8 @@ KINDS = ("objects", "files", "volume")
 """What is stored: objects with requests, files of a file system, or a volume of whole GB."""
 
 _BOOK_FILE = "list_prices.toml"
+_MOST_DIGITS = 30
+"""Of an amount, before and behind the point; printing 10^999999 takes a megabyte."""
 _REQUESTS = ("1000 requests", "10000 requests")
 _UNITS = {
     "storage": ("GB-month",), "put": _REQUESTS, "get": _REQUESTS, "retrieval": ("GB",),
@@ -88,6 +90,12 @@ class Price:
             raise ValueError(f"amount: expected a number of at least 0, found {self.amount}")
         if self.up_to is not None and not (self.up_to.is_finite() and self.up_to > 0):
             raise ValueError(f"up_to: expected a number above 0, found {self.up_to}")
+        for name, number in (("amount", self.amount), ("up_to", self.up_to)):
+            if number and abs(number.adjusted()) > _MOST_DIGITS:
+                raise ValueError(
+                    f"{name}: expected a number between 10^-{_MOST_DIGITS} and 10^{_MOST_DIGITS}, "
+                    f"found about 10^{number.adjusted()}"
+                )
         for name in ("unit", "source", "date"):
             if not getattr(self, name).strip():
                 raise ValueError(f"{name}: expected a text, found an empty one")
@@ -273,8 +281,10 @@ def parse_prices(text: str, origin: str) -> PriceBook:
     """
     try:
         data = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        _refuse(f"{origin}: expected a price book in TOML, found: {error}", path=origin)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        # also thousands of brackets, integers of thousands of digits and exponents beyond Decimal's
+        reason = "a number out of range" if isinstance(error, ArithmeticError) else error
+        _refuse(f"{origin}: expected a price book in TOML, found: {reason}", path=origin)
     return _record(data, PriceBook, origin, "")
 
 

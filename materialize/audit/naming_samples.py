@@ -65,8 +65,7 @@ def find_samples(
         try:
             places.add(find_sample(populations, sample))
         except ConfigError as error:
-            gone = [known for known in removed if known.startswith(sample.lower())]
-            problems.append(f"sample {sample!r}: removed already" if gone else str(error))
+            problems.append(_problem(sample, error, removed))
     if problems:
         raise ConfigError(
             f"expected names of samples, got {len(problems)} of {len(samples)} that are not: "
@@ -74,6 +73,14 @@ def find_samples(
             {"name": "sample", "found": problems},
         )
     return sorted(places)
+
+
+def _problem(sample: str, error: ConfigError, removed: Sequence[str]) -> str:
+    """Why a name means no sample, where some were removed: of these only the ids are known."""
+    if sample and any(known.startswith(sample.lower()) for known in removed):
+        return f"sample {sample!r}: removed already"
+    is_unknown = sample and removed and "matches" not in error.facts
+    return f"{error}; or it was removed already" if is_unknown else str(error)
 
 
 def _by_locator(populations: Sequence[Population], sample: str) -> list[Place]:

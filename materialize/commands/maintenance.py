@@ -1,11 +1,19 @@
 """transcode, remove and gc: what changes a dataset that stands."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import click
 
 from materialize.commands.options import DATASET, JSON, SectionedCommand, job_of, job_options
+
+_NOUNS = {
+    "temporary": ("temporary", "temporaries"),
+    "statistics": ("file of statistics", "files of statistics"),
+    "metadata": ("catalogue file", "catalogue files"),
+}
+"""Singular and plural of kinds of files, where an s alone does not do."""
 
 
 @click.command(
@@ -29,6 +37,7 @@ def transcode(
     Pixels that are stored without loss are not made again. What needs the source says so, and
     nothing is changed where that is not there. The shards that were there stay until `gc`.
     """
+    from materialize.accounting.money import counted
     from materialize.assembly import crew_of, source_or_none
     from materialize.commands.interruption import orderly_end
     from materialize.commands.output import print_json
@@ -37,10 +46,11 @@ def transcode(
     from materialize.transcoding import transcode_dataset
 
     job = job_of(given)
+    in_file = _keys_of(given["job_file"])
     with orderly_end(dataset), progress_shown() as progress:
         report = transcode_dataset(
-            dataset, codec=codec, storage=storage, source=source_or_none(job),
-            options=BuildOptions(crew=crew_of(job)), progress=progress,
+            dataset, codec=codec or in_file.get("codec"), storage=storage or in_file.get("storage"),
+            source=source_or_none(job), options=BuildOptions(crew=crew_of(job)), progress=progress,
         )  # fmt: skip
     manifest = report.manifest
     if as_json:
@@ -53,7 +63,7 @@ def transcode(
     if not report.num_written:
         origin = "which is all that was to do"
     click.echo(
-        f"{manifest.storage} in {manifest.codec}: {manifest.totals.num_shards:,} shards, "
+        f"{manifest.storage} in {manifest.codec}: {counted(manifest.totals.num_shards, 'shard')}, "
         f"{report.num_written:,} of them written in {duration(report.seconds)}, {origin}"
     )
     _print_end(report, dataset)
@@ -82,12 +92,14 @@ def remove(
     Only the shards they are in are written again; the bytes of all other images stay. Their ids are
     remembered, so that `extend` does not bring them back. Earlier shards hold them until `gc`.
     """
+    from materialize.accounting.money import counted
     from materialize.assembly import crew_of, source_or_none
     from materialize.commands.interruption import orderly_end
     from materialize.commands.output import print_json
     from materialize.console import duration, progress_shown
     from materialize.production import BuildOptions
     from materialize.removal import remove_samples
+    from materialize.sources.base import first_few
 
     job = job_of(given)
     named = [*samples, *(_lines(samples_file) if samples_file is not None else ())]
@@ -97,13 +109,26 @@ def remove(
             options=BuildOptions(crew=crew_of(job)), progress=progress,
         )  # fmt: skip
     if as_json:
-        print_json(_facts(report) | {"removed": report.removed})
+        print_json(_facts(report) | {
+            "removed": report.removed, "equals": report.equals, "catalogue": report.catalogue,
+        })  # fmt: skip
         return
     click.echo(
-        f"removed {len(report.removed):,} images; {report.num_written:,} of "
-        f"{report.manifest.totals.num_shards:,} shards written again in "
-        f"{duration(report.seconds)}, without them"
+        f"removed {counted(len(report.removed), 'image')}; {report.num_written:,} of "
+        f"{counted(report.manifest.totals.num_shards, 'shard')} written again in "
+        f"{duration(report.seconds)}, without {'it' if len(report.removed) == 1 else 'them'}"
     )
+    if report.equals:
+        click.echo(
+            "warning: of the same content as what was removed, and still here: "
+            f"{first_few(report.equals)}; remove these too if the image itself is to go",
+            err=True,
+        )
+    if report.catalogue:
+        click.echo(
+            f"{', '.join(report.catalogue)} still name what was removed until: materialize gc "
+            f"{dataset}; write them anew with `materialize metadata`"
+        )
     _print_end(report, dataset)
 
 
@@ -120,8 +145,8 @@ def remove(
 def gc(dataset: str, dry_run: bool, as_json: bool) -> None:
     """Remove what the newest manifest does not need; nothing else, and nothing that is not ours.
 
-    These are superseded shards, receipts and populations, statistics of removed images, and
-    temporaries of killed writers. What an unfinished command needs stays.
+    These are superseded shards, receipts and populations, statistics of removed images, metadata of
+    an earlier manifest, and temporaries of killed writers. What an unfinished command needs stays.
     """
     from materialize.collection import collect_garbage
     from materialize.commands.output import print_json
@@ -138,7 +163,7 @@ def gc(dataset: str, dry_run: bool, as_json: bool) -> None:
     for item in report.items:
         click.echo(f"{item.num_bytes:>14,}  {item.path}")
     verb = "would remove" if dry_run else "removed"
-    kinds = ", ".join(f"{count:,} {kind}" for kind, (count, _) in report.by_kind().items())
+    kinds = ", ".join(_counted(kind, count) for kind, (count, _) in report.by_kind().items())
     click.echo(
         f"{verb} {kinds or 'nothing'}: {size(report.num_bytes)} ({report.num_bytes:,} bytes)"
     )
@@ -147,6 +172,17 @@ def gc(dataset: str, dry_run: bool, as_json: bool) -> None:
             f"{report.pending_plan} was begun and not finished: what it may need stays. Run its "
             "command again to finish it, or delete that file to give it up, and then gc again"
         )
+
+
+def _counted(kind: str, count: int) -> str:
+    """Some files of one kind: ``1 population``, ``4 receipts``."""
+    singular, plural = _NOUNS.get(kind, (kind, f"{kind}s"))
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def _keys_of(job_file: str | None) -> dict[str, Any]:
+    """What a job file that was read before says itself: a job's defaults are nobody's wish."""
+    return tomllib.loads(Path(job_file).read_text("utf-8")) if job_file is not None else {}
 
 
 def _facts(report: Any) -> dict[str, Any]:

@@ -258,7 +258,12 @@ def _charge_rows(invoice: "Invoice") -> Iterator[tuple[str, str, str]]:
 
 
 def _break_even_rows(found: "BreakEven") -> Iterator[tuple[str, str, str]]:
-    yield "  break-even", _epochs(found.epochs, found.outcome), f"{found.reason} {found.formula}"
+    from materialize.accounting.money import shown
+
+    when = _epochs(found.epochs, found.outcome)
+    if found.outcome == "runs" and found.runs is not None:
+        when = f"{shown(found.runs, places=1)} runs"
+    yield "  break-even", when, f"{found.reason} {found.formula}"
     for label, epochs in found.sensitivity:
         yield f"  {label}", _epochs(epochs, "never"), ""
 

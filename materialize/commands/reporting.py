@@ -74,17 +74,27 @@ def report(
     from materialize.console import size
 
     path = Path(subject)
+    _check_apart(subject, output, json_file, csv_file)
     made = _of_dataset(path, given) if path.is_dir() else _of_contrast(path, given)
     written = {output: made.page}
     if json_file is not None:
         written[json_file] = (json.dumps(made.facts, indent=2, sort_keys=True) + "\n").encode()
     if csv_file is not None:
-        written[csv_file] = focus_csv(made.rows).encode()
+        written[csv_file] = focus_csv(made.rows).encode("utf-8", "replace")
     click.echo(made.summary)
     for name, content in written.items():
         write_file(Path(name), content)
         click.echo(f"{name}: {size(len(content))}")
     return ExitCode.DONE
+
+
+def _check_apart(*names: str | None) -> None:
+    """Refuses one file for two things: the last would replace what it was made beside, or of."""
+    places = [Path(name).resolve() for name in names if name is not None]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise click.UsageError(f"{place} is named twice: page, JSON, CSV and what they are "
+                                   "made of are different files")  # fmt: skip
 
 
 def _of_dataset(path: Path, given: dict[str, Any]) -> _Report:

@@ -191,6 +191,7 @@ def _arm_costs(result: ContrastResult, book: PriceBook, terms: CostTerms) -> Ite
             found = break_even(
                 made, use, epoch_use(result, reference), book, terms.service,
                 months=terms.months, epochs=terms.epochs or 1, training_runs=terms.training_runs,
+                most_epochs=_most_epochs(result, arm),
             )  # fmt: skip
         yield ArmCost(
             name=arm.name, arm=arm.arm, copies=arm.copies, is_compared=is_equal,
@@ -224,6 +225,15 @@ def _equality(result: ContrastResult, arm: ArmSummary, terms: CostTerms) -> tupl
         )
     points = f"{100 * result.margin:g} point{'' if result.margin == _ONE_POINT else 's'}"
     return True, f"equivalent within {points} after {epochs} epochs"
+
+
+def _most_epochs(result: ContrastResult, arm: ArmSummary) -> int | None:
+    """Of a run, as far as equal accuracy is known; None for any.
+
+    A K that reaches the measured epochs was equal because no copy repeated.
+    """
+    is_seen_once = arm.copies is not None and arm.copies >= _measured_epochs(result)
+    return arm.copies if is_seen_once else None
 
 
 def _invoice(made: Generation, use: EpochUse, book: PriceBook, terms: CostTerms) -> Invoice:
@@ -269,9 +279,9 @@ def _sentence(arms: Sequence[ArmCost], book: PriceBook, terms: CostTerms) -> str
 
 
 def _order(arm: ArmCost) -> tuple[bool, float, Decimal]:
-    """By break-even, and by cost where there is none."""
-    epochs = None if arm.break_even is None else arm.break_even.epochs
-    return epochs is None, epochs or 0.0, arm.invoice.total
+    """By break-even in runs, which every arm has alike, and by cost where there is none."""
+    runs = None if arm.break_even is None else arm.break_even.runs
+    return runs is None, runs or 0.0, arm.invoice.total
 
 
 def _notes(result: ContrastResult, arms: Sequence[ArmCost], book: PriceBook) -> Iterator[str]:

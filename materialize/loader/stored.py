@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.errors import DamageWarning, ShardError
+from materialize.errors import DamageWarning, ManifestError, ShardError, ShardMissingError
 from materialize.loader.feeds import Spent
 from materialize.loader.gathering import gather
 from materialize.loader.order import one_of
 from materialize.loader.samples import Samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored_shard import EncodedShard, MappedShard, RemadeShard, StoredShard
-from materialize.manifest import shard_path
+from materialize.manifest import load_latest, shard_path
 from materialize.shards.block_cache import DecodedBlocks
 from materialize.shards.layout import ShardEntry
 from materialize.shards.mapping import Stamp
@@ -218,10 +218,27 @@ class StoredFeed:
 
     def _open(self, entry: ShardEntry, run: int, column: int) -> StoredShard:
         path = shard_path(self._directory, entry.file)
-        reader = ShardReader(path, entry, verified=stamp_of(self._stamps, entry))
+        try:
+            reader = ShardReader(path, entry, verified=stamp_of(self._stamps, entry))
+        except ShardMissingError as error:
+            raise self._collected(path, entry) or error from None
         if entry.images_offset is not None:
             return MappedShard(reader, is_trusted=self._reading.verify == "never")
         return EncodedShard(reader, self._chunks, run * len(self._table.copies) + column)
+
+    def _collected(self, path: Path, entry: ShardEntry) -> ShardMissingError | None:
+        """The error for a shard that no longer belongs to the dataset; None if it does."""
+        try:
+            newest = load_latest(self._directory)
+        except ManifestError:
+            return None
+        if any(other.file == entry.file for other in newest.shards):
+            return None
+        return ShardMissingError(
+            f"{path} is not there: manifest {newest.number} does not name it, so it was superseded "
+            "and collected since this dataset was opened; open the dataset again",
+            {"file": str(path), "rows": (0, entry.spec.num_rows), "newest": newest.number},
+        )
 
     def _read_encoded(
         self,

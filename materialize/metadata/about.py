@@ -70,7 +70,7 @@ class About:
     @property
     def missing(self) -> tuple[str, ...]:
         """What Croissant needs and nobody said."""
-        return tuple(name for name in REQUIRED if not getattr(self, name))
+        return tuple(name for name in REQUIRED if not "".join(getattr(self, name)).strip())
 
     @property
     def licence_url(self) -> str:
@@ -89,7 +89,7 @@ def read_about(path: str | Path) -> About:
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
             f"{path}: expected what is known of the dataset in TOML, got: {reason}",

@@ -6,6 +6,7 @@ the one that dataset hubs read.
 """
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -235,12 +236,13 @@ def _loading(facts: DatasetFacts) -> str:
 
 
 def _verifying(facts: DatasetFacts) -> str:
+    command = f"materialize verify {shlex.quote(facts.name)}"
     return (
         "## How to verify it\n\n"
         f"The manifest's digest pins every byte: `{facts.manifest.digest()}`.\n\n"
         "```\n"
-        f"materialize verify {facts.name}           # every byte against the manifest\n"
-        f"materialize verify {facts.name} --deep    # every pixel made again from the source\n"
+        f"{command}           # every byte against the manifest\n"
+        f"{command} --deep    # every pixel made again from the source\n"
         "```"
     )
 

@@ -59,7 +59,7 @@ def render_contrast(
         environment=tuple(flat_lines(result.environment)),
         job=json.dumps(result.job, indent=2, ensure_ascii=False, sort_keys=True),
     )
-    return page.encode()
+    return page.encode("utf-8", "replace")  # file names need not be UTF-8
 
 
 def contrast_facts(

@@ -50,7 +50,8 @@ def comparison_table(cost: ContrastCost) -> Table:
     columns = (
         _ARM,
         Column("Break-even, epochs", "Epochs of each run after which the arm has cost less than "
-               "on-the-fly: what it costs once ÷ what it saves in an epoch."),
+               "on-the-fly: what it costs once ÷ what it saves in an epoch. Runs where longer ones "
+               "may not be compared."),
         Column("At equal accuracy", "Costs are compared with those of on-the-fly only where the "
                "contrast found the accuracies equivalent.", is_number=False),
     )  # fmt: skip
@@ -85,11 +86,19 @@ def sensitivity_table(cost: ContrastCost) -> Table | None:
     arms = [arm for arm in cost.arms if arm.break_even is not None]
     if not arms:
         return None
-    changes = [label for label, _ in arms[0].break_even.sensitivity] if arms[0].break_even else []
     found = [dict(arm.break_even.sensitivity) for arm in arms if arm.break_even is not None]
-    rows = tuple((words(label), *(_epochs(each.get(label)) for each in found)) for label in changes)
+    labels = dict.fromkeys(label for each in found for label in each)
+    rows = tuple(
+        (words(label), *(_epochs(each[label]) if label in each else Cell() for each in found))
+        for label in labels
+    )
     columns = (
-        Column("If", "One thing is changed, the others stay.", is_number=False),
+        Column(
+            "If",
+            "One thing is changed, the others stay; nothing is said of runs longer than "
+            "those that may be compared.",
+            is_number=False,
+        ),
         *(Column(f"{arm.name}, epochs") for arm in arms),
     )
     return Table("Break-even, if something were different", columns, rows, cost.book)
@@ -102,8 +111,8 @@ def best_compared(cost: ContrastCost) -> ArmCost | None:
 
 
 def _order(arm: ArmCost) -> tuple[bool, float, Decimal]:
-    epochs = None if arm.break_even is None else arm.break_even.epochs
-    return epochs is None, epochs or 0.0, arm.invoice.total
+    runs = None if arm.break_even is None else arm.break_even.runs
+    return runs is None, runs or 0.0, arm.invoice.total
 
 
 def _part(arm: ArmCost, names: tuple[str, ...], currency: str) -> Cell:
@@ -122,8 +131,10 @@ def _money(amount: Decimal | None, currency: str) -> Cell:
 def _break_even(arm: ArmCost) -> Cell:
     if arm.break_even is None:
         return Cell()
-    return words(arm.break_even.outcome) if arm.break_even.epochs is None else _epochs(
-        arm.break_even.epochs)  # fmt: skip
+    found = arm.break_even
+    if found.outcome == "runs" and found.runs is not None:
+        return measured(f"{three_digits(found.runs)} runs", found.runs)
+    return words(found.outcome) if found.epochs is None else _epochs(found.epochs)
 
 
 def _epochs(value: float | None) -> Cell:

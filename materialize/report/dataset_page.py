@@ -42,7 +42,7 @@ def render_dataset(facts: DatasetFacts) -> bytes:
         source=tuple(flat_lines(dict(sentences.source_note(facts)))),
         environment=_environment(facts),
     )
-    return page.encode()
+    return page.encode("utf-8", "replace")  # file names need not be UTF-8
 
 
 def dataset_json(facts: DatasetFacts) -> dict[str, Any]:

@@ -114,21 +114,41 @@ def verify_commands(facts: DatasetFacts) -> list[tuple[str, str]]:
     return found
 
 
+def why_no_build_command(facts: DatasetFacts) -> str:
+    """Why no one command builds this dataset again; empty where one does."""
+    if facts.plan.removed:
+        number = len(facts.plan.removed)
+        return (
+            f"{counted(number, 'image')} {'was' if number == 1 else 'were'} removed, so no build "
+            "from the source gives these shards again."
+        )
+    if len(facts.plan.populations) > 1:
+        return (
+            f"Its images came in {len(facts.plan.populations)} generations, so no single build "
+            "gives these shards again: build from the first source, then extend by the others in "
+            "their order."
+        )
+    return ""
+
+
 def build_command(facts: DatasetFacts) -> str:
-    """The command that builds a dataset of equal digests from the same source."""
+    """The command that builds a dataset of equal digests from the same source.
+
+    There is none where `why_no_build_command` says why.
+    """
     recipe = facts.plan.recipe
     given = [
         ("source", next((v for k, v in source_note(facts) if k in ("path", "name")), "SOURCE")),
         ("pipeline", "pipeline.toml"),
         ("copies", recipe.copies), ("seed", recipe.seed), ("codec", recipe.codec),
         ("storage", recipe.storage), ("parameters", recipe.parameters),
-        ("shard-mb", f"{recipe.shard_bytes / 2**20:g}"),
+        ("shard-mb", _exact(recipe.shard_bytes / 2**20)),
     ]  # fmt: skip
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in given]
     if recipe.originals:
         words.append("--originals")
     if recipe.value_range:
-        words.append("--value-range " + ",".join(f"{each:g}" for each in recipe.value_range))
+        words.append("--value-range " + ",".join(map(_exact, recipe.value_range)))
     words += [f"--exclude {shlex.quote(each)}" for each in facts.plan.excluded]
     return " \\\n  ".join(["materialize build", *words, "--output AGAIN"])
 
@@ -147,6 +167,11 @@ def _options(step: Transform) -> str:
     options = ((f.name, getattr(step, f.name)) for f in fields(step) if f.name != "id")
     said = [f"{name.replace('_', ' ')} {_plain(value)}" for name, value in options]
     return ", ".join(said) or "nothing to choose"
+
+
+def _exact(number: float) -> str:
+    """The shortest text that reads back as the same number: a rounded one is another digest."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _plain(value: object) -> str:

@@ -61,6 +61,9 @@ _OWN_TABLES_BYTES = 1 << 14
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_COLOUR_TYPE = {1: 0, 3: 2}
+_PNG_END = b"\0\0\0\0IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+_PNG_LEAST_PART = 1 << 12
+"""Bytes of an image data part but the last; Pillow writes parts of 2^16 and more."""
 _MODE = {1: "L", 3: "RGB"}
 
 _CANNOT_DECODE = (
@@ -211,12 +214,16 @@ def _check_png(content: bytes, size: _Size, channels: int) -> None:
     head = _PNG_SIGNATURE + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     _require("header", head, content[: len(head)])
     position, kinds = len(head), [b"IHDR"]
+    most = 3 + len(content) // _PNG_LEAST_PART
     while position < len(content):
         length = int.from_bytes(content[position : position + 4], "big")
         kinds.append(content[position + 4 : position + 8])
         position += 12 + length
+        if len(kinds) > most:
+            raise ValueError(f"expected at most {most} parts, got more")
     _require("end", len(content), position)
-    _require("parts", [b"IHDR", *[b"IDAT"] * max(1, len(kinds) - 2), b"IEND"], kinds)
+    _require("last part", _PNG_END, content[-len(_PNG_END) :])
+    _require("other parts", {b"IDAT"}, set(kinds[1:-1]))
 
 
 def _check_webp(content: bytes, size: _Size, channels: int) -> None:
@@ -232,7 +239,7 @@ def _check_webp(content: bytes, size: _Size, channels: int) -> None:
 
 def _check_jpeg(content: bytes, size: _Size, channels: int) -> None:
     """One baseline picture of exactly this size, colour at full resolution, and one scan."""
-    _require("start", b"\xff\xd8", content[:2])
+    _require("start", _JPEG_START, content[: len(_JPEG_START)])
     position = 2
     kinds: list[int] = []
     while not kinds or kinds[-1] != 0xDA:
@@ -247,18 +254,34 @@ def _check_jpeg(content: bytes, size: _Size, channels: int) -> None:
                 "frame", _jpeg_frame(size, channels), content[position + 4 : position + 2 + length]
             )
         kinds.append(kind)
+        if len(kinds) > _JPEG_MOST_SEGMENTS:
+            raise ValueError(f"expected at most {_JPEG_MOST_SEGMENTS} segments, got more")
         position += 2 + length
-    _require("start", 0xE0, kinds[0])
+    scan = _jpeg_scan(channels)
+    _require("scan", scan, content[position - len(scan) : position])
+    _require("number of first segments", 1, kinds.count(0xE0))
     _require("number of frames", 1, kinds.count(0xC0))
     # In the scan, 0xFF is followed by 0 in data and by something else in a marker.
     marker_at = _JPEG_MARKER.search(content, position)
     end = marker_at.start() if marker_at else -1
+    if end == position:
+        raise ValueError("expected a scan of some bytes, got an empty one")
     _require("end", (len(content) - 2, b"\xff\xd9"), (end, content[-2:]))
 
 
+_JPEG_START = b"\xff\xd8\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+"""Start of image, JFIF 1.01 without density and thumbnail."""
 _JPEG_SEGMENTS = (0xE0, 0xDB, 0xC0, 0xC4, 0xDA)
 """JFIF, quantization tables, baseline frame, Huffman tables, scan."""
+_JPEG_MOST_SEGMENTS = 9
+"""JFIF, two quantization tables, frame, four Huffman tables, scan."""
 _JPEG_MARKER = re.compile(rb"\xff[^\0]")
+
+
+def _jpeg_scan(channels: int) -> bytes:
+    """The scan header of a picture: all channels in one scan, each with its tables."""
+    tables = b"".join(bytes([number + 1, 0x11 * min(number, 1)]) for number in range(channels))
+    return struct.pack(">2BHB", 0xFF, 0xDA, 6 + len(tables), channels) + tables + b"\0\x3f\0"
 
 
 def _jpeg_frame(size: _Size, channels: int) -> bytes:

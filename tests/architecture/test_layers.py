@@ -31,7 +31,7 @@ PIPELINES = (
 )
 MATERIALIZE = (
     # what everything stands on
-    "accounting.__init__ accounting.apportionment accounting.money audit.program_words",
+    "accounting.__init__ accounting.apportionment audit.program_words",
     "canonical console environment errors estimation.__init__ estimation.intervals",
     "loader.starting orphans shards.encoding shards.fidelity shards.parts system_calls",
     "audit.__init__ libraries metadata.__init__ metadata.about pictures.__init__",
@@ -66,7 +66,7 @@ MATERIALIZE = (
     # building
     "estimation.census estimation.estimates job numbering pictures.gallery placement plans",
     "audit.standing estimation.pools estimation.structure executor",
-    "accounting.cells accounting.foresight accounting.kinds accounting.measures",
+    "accounting.cells accounting.foresight accounting.kinds accounting.measures accounting.money",
     "accounting.prices estimation.encoding estimation.indexes estimation.pace metadata.facts",
     "accounting.account accounting.invoices estimation.clock estimation.samples",
     "metadata.card",

@@ -33,13 +33,17 @@ def kill(reached, path):
     if reached == step and part in str(path.relative_to(out)):
         os.kill(os.getpid(), signal.SIGKILL)
 atomic.on_step = kill
-plain = system_calls.unlink
-def unlink(path):
-    plain(path)
-    if step == "removed" and path.name.startswith(part):
-        os.kill(os.getpid(), signal.SIGKILL)
-if step == "removed":
-    system_calls.unlink = unlink
+def dying(name):
+    plain = getattr(system_calls, name)
+    def call(path, *target):
+        plain(path, *target)
+        if str(path.relative_to(out)).startswith(part):
+            os.kill(os.getpid(), signal.SIGKILL)
+    setattr(system_calls, name, call)
+if step == "aside":
+    dying("rename")
+elif step == "removed":
+    dying("unlink")
 if command == "gc":
     collect_garbage(out)
 elif command == "remove":
@@ -137,15 +141,23 @@ def test_another_mode_killed_at_any_step_ends_with_the_same_bytes(
     check_killed(tmp_path, built, undisturbed, command, (step, part))
 
 
-@pytest.mark.parametrize("part", ["population-", "copy-"])
-def test_a_collection_killed_at_any_file_leaves_the_dataset_whole(tmp_path, built, part):
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [
+        ("aside", "population-"), ("aside", "receipts/"), ("aside", "shards/"),
+        ("removed", ".tmp-"), ("removed", "receipts/.tmp-"), ("removed", "shards/.tmp-"),
+    ],
+)  # fmt: skip
+def test_a_collection_killed_at_any_file_leaves_the_dataset_whole(tmp_path, built, step, part):
+    """When its name went, and when it went itself."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for out in (killed, whole):
         shutil.copytree(built, out)
         remove_samples(out, VICTIMS)
     collect_garbage(whole)
-    run_killed(killed, "gc", "removed", part)
+    run_killed(killed, "gc", step, part)
     assert state(whole).items() < state(killed).items()
     assert verify_dataset(killed, depth="pixels").is_intact
     collect_garbage(killed)
     assert state(killed) == state(whole)
+    assert leftovers(killed) == []

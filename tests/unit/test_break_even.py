@@ -128,3 +128,35 @@ def test_no_epochs_are_refused(book, name):
     """There would be nothing to break even over."""
     with pytest.raises(ConfigError, match=f"{name}: expected at least 1, got 0"):
         _found(book, **{name: 0})
+
+
+def test_early_deletion_moves_with_the_price_of_storage(book):
+    """A cold class bills at least 90 days of storage: what is deleted early costs half as well."""
+    stored = replace(STORED, read_bytes=0, get_requests=0)
+    made = replace(GENERATION, put_requests=0)
+    found = break_even(made, stored, LIVE, book, "s3-standard-ia", months=D("0.1"), epochs=10)
+    held = found.fixed_invoice.cost_of("storage", "early deletion")
+    assert found.fixed_invoice.cost_of("early deletion") > 0
+    expected = (found.offline_fixed - held / 2) / found.saved_per_epoch
+    assert dict(found.sensitivity)["storage price −50 %"] == pytest.approx(float(expected))
+
+
+def test_no_answer_is_in_epochs_of_runs_that_may_not_be_compared(book):
+    """Break-even is at 4.1 epochs; runs of more than 3 were not shown to be as accurate."""
+    found = _found(book, epochs=2, most_epochs=3)
+    assert (found.outcome, found.epochs) == ("runs", None)
+    assert found.runs == pytest.approx(2.785 / 0.675 / 2, rel=1e-12)
+    assert found.reason.startswith("Storing pays from 2.1 runs of 2 epochs: ")
+    assert found.formula == "$2.79 ÷ (2 × ($0.68 − $0.0050)) = 2.1 runs"
+    assert found.curve[-1][0] == 3
+    assert all(epochs is None or epochs <= 3 for _, epochs in found.sensitivity)
+
+
+def test_a_limit_beyond_the_break_even_ends_the_curve_alone(book):
+    """The answer is 4.1 epochs, and nothing is drawn of more than 5."""
+    found = _found(book, epochs=2, most_epochs=5)
+    assert found.epochs == pytest.approx(2.785 / 0.675, rel=1e-12)
+    assert found.curve[-1][0] == 5
+    labels = dict(found.sensitivity)
+    assert "storage price −50 %" in labels
+    assert "storage price +50 %" not in labels  # 5.8 epochs

@@ -137,3 +137,11 @@ def test_many_classes_end_in_one_line_and_odd_names_stay_in_their_cell(tmp_path)
     assert "| a\\|b 00 | 2 |" in lines
     assert "| 10 more classes | 20 |" in lines
     assert {line.replace("\\|", "").count("|") for line in lines if line} == {3}
+
+
+def test_the_commands_of_the_card_quote_the_name(tmp_path):
+    """A shell takes it for one word."""
+    build_cases(tmp_path / "my data; x")
+    card = write_card(tmp_path / "my data; x", ABOUT).read_text("utf-8")
+    assert "materialize verify 'my data; x'  " in card
+    assert "materialize verify 'my data; x' --deep" in card

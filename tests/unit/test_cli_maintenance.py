@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from materialize.audit.standing import StandingDataset
 from materialize.builder import build_dataset
 from materialize.cli import main
 from materialize.exit_codes import ExitCode
 from materialize.manifest import load_latest
+from materialize.metadata.about import About
+from materialize.metadata.croissant import write_metadata
 from materialize.recipe import Recipe
 from tests.jobs import photos
 
@@ -72,7 +75,7 @@ def test_asking_for_what_there_is_is_a_usage_error(run, out):
 def test_a_removal_says_what_is_left_to_do(run, out):
     code, said, _ = run("remove", out, "--sample", "a/004.png", "--workers", 1)
     assert code == ExitCode.DONE
-    assert "removed 1 images; 2 of 6 shards written again" in said
+    assert "removed 1 image; 2 of 6 shards written again" in said
     assert f"materialize gc {out}" in said
 
 
@@ -81,6 +84,37 @@ def test_a_removal_is_json_for_programs(run, out):
     facts = json.loads(run("remove", out, *arguments)[1])
     assert [len(identity) for identity in facts["removed"]] == [32]
     assert facts["num_written"] == 2
+
+
+def test_a_removal_warns_of_equal_images_that_stay(run, tmp_path):
+    source = photos(tmp_path / "pictures", 12)
+    (source / "b" / "same.png").write_bytes((source / "a" / "004.png").read_bytes())
+    out = tmp_path / "twins"
+    build_dataset(source, out, "cifar10", Recipe(copies=2, shard_bytes=4096))
+    _, _, complaint = run("remove", out, "--sample", "a/004.png", "--workers", 1)
+    (kept,) = (
+        population.ids[list(population.locators).index("b/same.png")].tobytes().hex()
+        for population in StandingDataset.open(out).populations
+    )
+    assert "of the same content" in complaint
+    assert kept in complaint
+
+
+def test_a_removal_says_that_a_catalogue_names_it_until_gc(run, out):
+    about = About(licence="CC0-1.0", creator=("somebody",), date="2026-01-01")
+    write_metadata(out, about)
+    said = run("remove", out, "--sample", "a/004.png", "--workers", 1)[1]
+    assert "croissant-records.csv, croissant.json still name what was removed" in said
+    assert "2 catalogue files, 1 population, 2 receipts, 2 shards" in run("gc", out)[1]
+
+
+def test_a_job_file_names_codec_and_storage(run, out, tmp_path):
+    job = tmp_path / "job.toml"
+    job.write_text('codec = "zstd"\nworkers = 1\n')
+    assert "pixels in zstd" in run("transcode", out, "--job", job)[1]
+    assert "pixels in gzip" in run("transcode", out, "--job", job, "--codec", "gzip")[1]
+    job.write_text('storage = "recipe"\nworkers = 1\n')
+    assert "recipe in gzip: 0 shards" in run("transcode", out, "--job", job)[1]
 
 
 def test_names_that_mean_nobody_are_a_usage_error(run, out):
@@ -97,7 +131,7 @@ def test_a_collection_lists_and_sums_what_goes(run, out):
     code, said, _ = run("gc", out)
     assert code == ExitCode.DONE
     assert said.count("shards/copy-") == 6
-    assert "removed 6 receipt, 6 shard" in said
+    assert "removed 6 receipts, 6 shards: " in said
     lines = [line.split() for line in said.splitlines() if line.startswith(" ")]
     total = sum(int(size.replace(",", "")) for size, _ in lines)
     assert f"({total:,} bytes)" in said

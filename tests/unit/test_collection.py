@@ -1,5 +1,6 @@
 """A collection removes what the newest manifest does not need, and nothing else."""
 
+import errno
 import json
 import os
 import platform
@@ -7,16 +8,25 @@ import subprocess
 
 import pytest
 
-from materialize import atomic, production, system_calls
+from materialize import atomic, collection, production, system_calls
 from materialize.audit.verification import verify_dataset
 from materialize.builder import build_dataset
 from materialize.cli import main
 from materialize.collection import collect_garbage
-from materialize.errors import BuildIncompleteError, ManifestMissingError, PlanConflictError
+from materialize.errors import (
+    BuildIncompleteError,
+    ManifestMissingError,
+    PlanConflictError,
+    ShardMissingError,
+    StorageError,
+)
 from materialize.extension import extend_dataset
 from materialize.loader.opening import OpenDataset
 from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest
+from materialize.metadata.about import About
+from materialize.metadata.card import write_card
+from materialize.metadata.croissant import write_metadata
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.removal import remove_samples
@@ -118,6 +128,74 @@ def test_a_job_that_begins_meanwhile_is_left_alone(out, monkeypatch):
     assert before.items() < state(out).items()
 
 
+@pytest.mark.parametrize("step", ["set_aside", "put_back"])
+def test_a_job_that_counts_on_a_superseded_shard_keeps_it(out, monkeypatch, step):
+    """It claims and publishes a plan after the first look, before files lost their names."""
+    plain, jobs = collection.set_aside, [lambda: transcode_dataset(out, codec="raw")]
+
+    def set_aside(paths):
+        while jobs and step == "set_aside":
+            jobs.pop()()
+        aside = plain(paths)
+        if jobs:  # a file of its own stands where one was set aside
+            jobs.pop()()
+        return aside
+
+    monkeypatch.setattr(collection, "set_aside", set_aside)
+    with pytest.raises(PlanConflictError, match="Nothing was removed"):
+        collect_garbage(out)
+    assert load_latest(out).number == 3
+    assert verify_dataset(out, depth="pixels").is_intact
+    assert not list(out.rglob(".tmp-*"))
+    collect_garbage(out)
+    assert {path.name for path in (out / "shards").iterdir()} == set(shards_of(out))
+
+
+def test_a_job_that_begins_after_the_second_look_writes_its_own(out, monkeypatch):
+    """It does not find what is about to be removed."""
+    plain, written = collection.remove_files, []
+
+    def remove_files(paths):
+        written.append(transcode_dataset(out, codec="raw").num_written)
+        plain(paths)
+
+    monkeypatch.setattr(collection, "remove_files", remove_files)
+    collect_garbage(out)
+    assert written == [len(load_latest(out).shards)]
+    assert load_latest(out).number == 3
+    assert verify_dataset(out, depth="pixels").is_intact
+
+
+def test_files_that_cannot_be_set_aside_keep_their_names(out, monkeypatch):
+    """All of them, where the file system refuses the third."""
+    calls, plain = [], system_calls.rename
+
+    def rename(source, target):
+        calls.append(source)
+        if len(calls) == 3:
+            raise OSError(errno.EACCES, "denied")
+        plain(source, target)
+
+    before = files(out)
+    monkeypatch.setattr(system_calls, "rename", rename)
+    with pytest.raises(StorageError):
+        collect_garbage(out)
+    assert files(out) == before
+
+
+def test_metadata_of_an_earlier_manifest_goes_and_that_of_the_newest_stays(out):
+    """With all its tables; a card is left to whoever wrote it."""
+    about = About(licence="CC0-1.0", creator=("somebody",), date="2026-01-01")
+    write_metadata(out, about)
+    write_card(out, about)
+    collect_garbage(out)
+    assert {"croissant.json", "croissant-records.csv", "README.md"} < files(out)
+    remove_samples(out, ["a/004.png"])
+    assert collect_garbage(out).by_kind()["metadata"][0] == 2
+    assert "README.md" in files(out)
+    assert not list(out.glob("croissant*"))
+
+
 @pytest.fixture
 def collected_meanwhile(monkeypatch):
     """Makes some files go, once, while the next job writes its shards."""
@@ -156,6 +234,25 @@ def test_a_pinned_manifest_says_that_its_shards_were_collected(out):
     collect_garbage(out)
     with pytest.raises(ManifestMissingError, match=r"materialize gc.*manifest 2"):
         StreamingLoader(out, batch_size=4, pinned=first)
+
+
+def test_a_reader_that_was_overtaken_is_told_to_open_the_dataset_again(out):
+    """Not to repair a dataset that is whole."""
+    with StreamingLoader(out, batch_size=4) as batches:
+        transcode_dataset(out, codec="gzip")
+        collect_garbage(out)
+        with pytest.raises(ShardMissingError, match="superseded and collected") as caught:
+            list(batches.epoch(0))
+    assert "open the dataset again" in str(caught.value)
+    assert "repair" not in str(caught.value)
+
+
+def test_a_reader_of_a_shard_that_was_lost_is_told_to_repair(out):
+    with StreamingLoader(out, batch_size=4) as batches:
+        for name in shards_of(out):
+            (out / "shards" / name).unlink()
+        with pytest.raises(ShardMissingError, match="materialize repair"):
+            list(batches.epoch(0))
 
 
 def test_an_earlier_manifest_that_only_grew_can_still_be_read(out):
@@ -219,7 +316,7 @@ def test_removed_files_are_gone_durably(tmp_path, monkeypatch):
 
 def test_the_command_line_says_what_goes(out, capsys):
     assert main(["gc", str(out), "--dry-run"]) == 0
-    assert "would remove 9 receipt, 9 shard" in capsys.readouterr().out
+    assert "would remove 9 receipts, 9 shards:" in capsys.readouterr().out
     assert main(["gc", str(out), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["num_items"] == len(facts["items"]) == 18

@@ -19,6 +19,7 @@ from materialize.contrast.results import (
 )
 from materialize.contrast.terms import CostTerms
 from materialize.errors import ConfigError
+from materialize.report.cost_tables import comparison_table
 from tests.contrast_cases import run, small_job
 
 D = Decimal
@@ -232,3 +233,25 @@ def test_generation_counts_the_decoding_that_another_arm_paid_for(tmp_path):
         assert foundation.generation_seconds(arm, copies) == pytest.approx(expected)
     assert foundation.num_shards("offline", 2) == 2 * foundation.num_shards("offline", 1) > 0
     assert foundation.generation_seconds("on-the-fly", None) == 0.0
+
+
+def test_a_break_even_beyond_the_copies_is_told_in_runs(result):
+    """50 GiB pay after 44 epochs, but only 3 epochs of K=3 show no copy twice."""
+    arms = (_arm("offline K=3", stored_bytes=50 * GIB, num_shards=9), result.arms[2])
+    runs = tuple(replace(r, name="offline K=3", copies=3) if r.name == "offline K=2" else r
+                 for r in result.runs)  # fmt: skip
+    cost = cost_of(replace(result, arms=arms, runs=runs, verdicts=(_verdict(3),)), None, TERMS)
+    found = _line(cost, "offline K=3").break_even
+    assert (found.outcome, found.epochs, found.curve[-1][0]) == ("runs", None, 3)
+    assert "Storing pays from 14.8 runs of 3 epochs: " in cost.sentence
+    cell = comparison_table(cost).rows[0][1]
+    assert cell.text == "14.8 runs"
+
+
+def test_fewer_copies_than_epochs_have_no_limit(result):
+    """K=2 was as accurate although every copy was seen again."""
+    cheap = replace(result.arms[1], stored_bytes=50 * GIB)
+    other = replace(result, arms=(result.arms[0], cheap, *result.arms[2:]))
+    found = _line(cost_of(other, None, TERMS), "offline K=2").break_even
+    assert found.outcome == "epochs"
+    assert found.epochs > 3

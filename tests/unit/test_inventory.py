@@ -12,6 +12,8 @@ from materialize.errors import ManifestError
 from materialize.extension import extend_dataset
 from materialize.inventory import take_inventory
 from materialize.manifest import load_latest
+from materialize.metadata.about import About
+from materialize.metadata.croissant import write_metadata
 from materialize.plans import claim, next_plan, read_plan
 from materialize.transcoding import transcode_dataset
 from tests.jobs import build_photos, photos
@@ -148,6 +150,53 @@ def test_a_link_counts_as_itself(dataset, tmp_path):
     found = inventory(dataset)
     assert found["elsewhere"].num_bytes == len(str(tmp_path / "outside"))
     assert "elsewhere/large" not in found
+
+
+@pytest.mark.parametrize("name", ["shards", "receipts"])
+def test_shards_and_receipts_may_lie_on_another_disk(dataset, tmp_path, name):
+    """Their folders are entered through a link: what is there belongs to the dataset."""
+    before = inventory(dataset)
+    shutil.move(dataset / name, tmp_path / "elsewhere")
+    (dataset / name).symlink_to(tmp_path / "elsewhere")
+    assert inventory(dataset) == before
+
+
+def test_a_number_is_written_in_one_way(dataset):
+    """Nobody but us numbers manifests, and we write six digits, or more that are needed."""
+    for name in ("manifest-0000007.json", "plan-0000002.json"):
+        (dataset / name).write_bytes(b"{}")
+    (dataset / "plan-1000000.json").write_bytes(b"{}")
+    found = inventory(dataset)
+    assert found["manifest-0000007.json"].state == found["plan-0000002.json"].state == "foreign"
+    assert found["plan-1000000.json"].kind == "plan"
+
+
+def test_a_temporary_of_somebody_else_is_foreign(dataset):
+    """No sweep takes it, so nothing may say that one does."""
+    (dataset / ".tmp-weird").write_bytes(b"w")
+    assert inventory(dataset)[".tmp-weird"].state == "foreign"
+
+
+def test_metadata_is_superseded_with_the_manifest_it_describes(dataset):
+    """Files that describe the newest manifest are nobody's to remove."""
+    about = About(licence="CC0-1.0", creator=("somebody",), date="2026-01-01")
+    written = write_metadata(dataset, about).files
+    found = inventory(dataset)
+    assert {(found[name].kind, found[name].state) for name in written} == {("metadata", "foreign")}
+    transcode_dataset(dataset, codec="zstd")
+    assert {inventory(dataset)[name].state for name in written} == {"superseded"}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"identifier": 7}', '{"identifier": "doi:1"}']
+)
+def test_metadata_that_somebody_else_wrote_is_foreign(dataset, content):
+    """Only files that say which manifest they describe are told to be outdated."""
+    (dataset / "croissant.json").write_text(content)
+    (dataset / "croissant-records.csv").write_text("mine")
+    found = inventory(dataset)
+    for name in ("croissant.json", "croissant-records.csv"):
+        assert found[name].state == "foreign"
 
 
 def test_a_sparse_file_takes_less_than_its_length(dataset):

@@ -222,3 +222,8 @@ def test_the_package_of_this_name_hides_nothing():
     code = "import materialize.metadata, materialize; print(materialize.__version__)"
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == version("materialize")
+
+
+def test_blank_words_are_missing():
+    """A licence of spaces is none; a creator without a name is nobody."""
+    assert About(licence=" ", creator=("", " ")).missing == ("licence", "creator", "date")

@@ -144,6 +144,8 @@ def jpeg_segment(kind, content):
 
 
 FRAME_AT = JPEG.index(b"\xff\xc0")
+SCAN_AT, TABLE_AT = JPEG.index(b"\xff\xda"), JPEG.index(b"\xff\xdb")
+TABLE = JPEG[TABLE_AT : TABLE_AT + 69]
 
 HOSTILE = {
     "png: palette": ("png", saved(PICTURE.convert("P"), "PNG")),
@@ -164,6 +166,8 @@ HOSTILE = {
     ),
     "png: two ends": ("png", PNG + PNG[END:]),
     "png: no end": ("png", PNG[:END]),
+    "png: a last part that holds something": ("png", PNG[:END] + chunk(b"IEND", b"abc")),
+    "png: a thousand empty parts": ("png", PNG[:HEAD] + chunk(b"IDAT", b"") * 1_000 + PNG[HEAD:]),
     "png: no pixels": ("png", PNG[:HEAD] + PNG[END:]),
     "png: a wrong checksum": ("png", PNG[:29] + bytes([PNG[29] ^ 1]) + PNG[30:]),
     "png: a length behind the end": ("png", PNG[:HEAD] + b"\xff\xff\xff\xff" + PNG[HEAD + 4 :]),
@@ -198,6 +202,16 @@ HOSTILE = {
     ),
     "jpeg: another picture behind": ("jpeg-90", JPEG + JPEG),
     "jpeg: no end": ("jpeg-90", JPEG[:-2]),
+    "jpeg: many tables": ("jpeg-90", JPEG[:TABLE_AT] + TABLE * 1_000 + JPEG[TABLE_AT:]),
+    "jpeg: two beginnings": ("jpeg-90", JPEG[:20] + JPEG[2:]),
+    "jpeg: a thumbnail": (
+        "jpeg-90", JPEG[:2] + jpeg_segment(0xE0, JPEG[6:18] + b"\1\1abc") + JPEG[20:]
+    ),
+    "jpeg: a scan of one channel": (
+        "jpeg-90",
+        JPEG[:SCAN_AT] + jpeg_segment(0xDA, b"\1\1\0\0\x3f\0") + JPEG[SCAN_AT + 14 :],
+    ),
+    "jpeg: an empty scan": ("jpeg-90", JPEG[: SCAN_AT + 14] + JPEG[-2:]),
     "jpeg: a png": ("jpeg-90", PNG),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from importlib import resources
 
 import pytest
 
+from materialize.accounting.money import quantity
 from materialize.accounting.prices import GIB, parse_prices, read_prices
 from materialize.errors import ConfigError
 
@@ -142,3 +143,29 @@ def test_a_gb_of_two_to_the_thirty_is_shown_as_gib():
     """So that nobody takes it for the other one."""
     price = read_prices().service("s3-standard").storage[0]
     assert (price.bytes_per_gb, price.shown_unit) == (GIB, "GiB-month")
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["1e61", "1e-40", "1e999999", "1e99999999999999999999", "9" * 5_000, "0x" + "f" * 6_000,
+     "[" * 5_000],
+    ids=["large", "small", "huge", "beyond Decimal", "digits", "hexadecimal", "brackets"],
+)  # fmt: skip
+def test_a_hostile_number_is_one_clear_error(amount):
+    """Neither a traceback nor a megabyte of digits."""
+    with pytest.raises(ConfigError, match=r"^b: ") as caught:
+        parse_prices(BOOK.replace("amount = 0.1", f"amount = {amount}"), "b")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_tier_that_ends_beyond_all_bytes_is_refused():
+    """Its length would have more digits than an invoice."""
+    with pytest.raises(ConfigError, match="up_to: expected a number between"):
+        parse_prices(f"{BOOK}up_to = 1e40\n", "b")
+
+
+@pytest.mark.parametrize("months", ["1e60", "1e70", "1e999999"])
+def test_a_quantity_beyond_all_digits_is_refused(months):
+    """An invoice rounds nothing, so there is an end to what it takes."""
+    with pytest.raises(ConfigError, match=r"expected quantities below 10\^60"):
+        quantity(Decimal(months))

@@ -17,6 +17,8 @@ from materialize.loader.augmenting import PrefixLoader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest
+from materialize.metadata.about import About
+from materialize.metadata.croissant import write_metadata
 from materialize.plans import read_plan
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
@@ -249,13 +251,49 @@ def test_of_equal_images_the_one_that_stays_keeps_its_id(tmp_path, source):
         (growing / name).write_bytes(png_bytes(99, (16, 16)))
     out = make(tmp_path / "out", growing)
     (kept,) = ids_of(out, ["b/same.png"])
-    remove_samples(out, ["a/same.png"])
+    assert remove_samples(out, ["a/same.png"]).equals == (kept,)
     (growing / "a" / "third.png").write_bytes(png_bytes(99, (16, 16)))
     report = extend_dataset(out, copies=4)
     assert "2 images were left out" in report.warnings[0]
     assert len(load_latest(out).populations) == 1
     assert kept in {key[0] for key in stored_images(out)}
     assert verify_dataset(out, depth="pixels").is_intact
+
+
+def test_equal_images_that_go_together_leave_none(tmp_path, source):
+    growing = shutil.copytree(source, tmp_path / "growing")
+    for name in ("a/same.png", "b/same.png"):
+        (growing / name).write_bytes(png_bytes(99, (16, 16)))
+    out = make(tmp_path / "out", growing)
+    assert remove_samples(out, ["a/same.png", "b/same.png"]).equals == ()
+
+
+def test_a_catalogue_that_names_the_removed_is_told(tmp_path, source):
+    out = make(tmp_path / "out", source)
+    assert remove_samples(out, VICTIMS[:1]).catalogue == ()
+    about = About(licence="CC0-1.0", creator=("somebody",), date="2026-01-01")
+    write_metadata(out, about)
+    expected = ("croissant-records.csv", "croissant.json")
+    assert remove_samples(out, VICTIMS[1:]).catalogue == expected
+
+
+def test_a_removal_that_is_repeated_says_that_it_may_be_done(tmp_path, source):
+    """Only ids are remembered, so a locator cannot be told from one that never was."""
+    out = make(tmp_path / "out", source)
+    with pytest.raises(ConfigError) as caught:
+        remove_samples(out, ["nobody.png"])
+    assert "removed already" not in str(caught.value)
+    remove_samples(out, VICTIMS)
+    with pytest.raises(ConfigError, match="or it was removed already"):
+        remove_samples(out, VICTIMS[:1])
+
+
+def test_no_name_at_all_was_not_removed_already(tmp_path, source):
+    out = make(tmp_path / "out", source)
+    remove_samples(out, VICTIMS)
+    with pytest.raises(ConfigError, match="sample ''") as caught:
+        remove_samples(out, [""])
+    assert "removed already" not in str(caught.value)
 
 
 def test_what_the_user_named_is_known_by_that_name(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import json
 from decimal import Decimal
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -105,3 +106,20 @@ def test_a_dataset_adds_its_account(stored, photos, tmp_path):
     outcome = _call(stored, "--output", tmp_path / "page.html", "--dataset", photos)
     assert outcome.exception is None
     assert "The dataset on disk" in (tmp_path / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+def test_one_file_for_two_things_is_refused(photos, tmp_path, option):
+    """The second would replace the first, however it is written."""
+    there = tmp_path / "out" / ".." / "page.html"
+    outcome = _call(photos, "--output", tmp_path / "page.html", option, there)
+    assert isinstance(outcome.exception, click.UsageError)
+    assert "is named twice" in str(outcome.exception)
+    assert not there.exists()
+
+
+def test_the_contrast_is_not_replaced_by_its_report(stored):
+    """It took hours to make."""
+    before = stored.read_bytes()
+    assert isinstance(_call(stored, "--json", stored).exception, click.UsageError)
+    assert stored.read_bytes() == before

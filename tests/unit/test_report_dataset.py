@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 import shlex
 from dataclasses import replace
@@ -13,20 +14,24 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from materialize import build
+from materialize import build, extend
 from materialize.accounting.foresight import Foresight, Prediction
 from materialize.accounting.prices import read_prices
 from materialize.audit.standing import StandingDataset
+from materialize.builder import build_dataset
 from materialize.commands.building import build as build_command
 from materialize.errors import ConfigError
 from materialize.production import BuildOptions
+from materialize.recipe import Recipe
+from materialize.removal import remove_samples
 from materialize.report import dataset_charts, dataset_sentences, dataset_tables, stored_copies
 from materialize.report.dataset_facts import gather_facts
 from materialize.report.dataset_figures import key_figures
 from materialize.report.dataset_page import dataset_json, render_dataset
 from materialize.shards.reader import ShardReader
-from pipelines import load
+from pipelines import from_dict, load
 from pipelines.serialization import fingerprint
+from tests.jobs import build_photos, photos
 from tests.report_cases import write_photos
 
 SERVICES = ("s3-standard", "s3-glacier-instant")
@@ -66,6 +71,18 @@ def six(tmp_path):
 
 def _texts(table):
     return [[cell.text for cell in row] for row in table.rows]
+
+
+def _built_again(facts, tmp_path, monkeypatch):
+    """What the command and the file on the page build."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.toml").write_text(dataset_sentences.pipeline_file(facts), "utf-8")
+    words = shlex.split(dataset_sentences.build_command(facts).replace("\\\n", " "))
+    outcome = CliRunner().invoke(
+        build_command, [*words[2:], "--workers", "1"], standalone_mode=False
+    )
+    assert outcome.exception is None
+    return StandingDataset.open(tmp_path / "AGAIN").manifest
 
 
 def test_the_first_sentence_says_what_it_is_takes_and_costs(facts):
@@ -133,14 +150,7 @@ def test_the_pipeline_on_the_page_is_a_file_that_loads(facts, tmp_path):
 
 def test_the_command_on_the_page_builds_the_same_shards(facts, tmp_path, monkeypatch):
     """Its options decide every byte."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pipeline.toml").write_text(dataset_sentences.pipeline_file(facts), "utf-8")
-    words = shlex.split(dataset_sentences.build_command(facts).replace("\\\n", " "))
-    outcome = CliRunner().invoke(
-        build_command, [*words[2:], "--workers", "1"], standalone_mode=False
-    )
-    assert outcome.exception is None
-    again = StandingDataset.open(tmp_path / "AGAIN").manifest
+    again = _built_again(facts, tmp_path, monkeypatch)
     assert [e.file_sha256 for e in again.shards] == [
         e.file_sha256 for e in facts.dataset.manifest.shards
     ]
@@ -251,3 +261,56 @@ def test_many_copies_are_one_part_of_a_bar(facts):
     values = re.findall(r'data-value="(\d+)"', drawn)
     assert ">all copies<" in drawn
     assert list(map(int, values)) == [cell.num_bytes, 1000 * cell.num_bytes]
+
+
+def test_the_command_is_exact_to_the_last_bit(tmp_path, monkeypatch):
+    """A rounded size of shards or range of values would be another digest."""
+    images = np.random.default_rng(0).random((20, 8, 8, 3), np.float32) * 3.1
+    np.savez(tmp_path / "f.npz", images=images, labels=np.arange(20) % 3)
+    recipe = Recipe(copies=2, shard_bytes=12_945, value_range=(0.0, 3.14159265))
+    pipeline = from_dict({"step": [{"transform": "rotation", "max_deg": 10}]})
+    first = build_dataset(tmp_path / "f.npz", tmp_path / "out", pipeline, recipe).manifest
+    facts = gather_facts(tmp_path / "out", read_prices(), SERVICES)
+    again = _built_again(facts, tmp_path, monkeypatch)
+    assert [e.file_sha256 for e in again.shards] == [e.file_sha256 for e in first.shards]
+
+
+def test_no_command_builds_what_was_removed_from(six, tmp_path):
+    """The page says why instead."""
+    build(six, tmp_path / "out", pipeline="cifar10", copies=1)
+    sample = StandingDataset.open(tmp_path / "out").populations[0].ids[0].tobytes().hex()
+    remove_samples(tmp_path / "out", [sample])
+    page = render_dataset(gather_facts(tmp_path / "out", read_prices(), SERVICES)).decode()
+    assert "materialize build" not in page
+    assert "1 image was removed" in page
+
+
+def test_no_command_builds_several_generations(six, tmp_path):
+    """The page says why instead."""
+    build(six, tmp_path / "out", pipeline="cifar10", copies=1)
+    more = np.full((2, 8, 8, 3), 7, np.uint8) + np.arange(2, dtype=np.uint8)[:, None, None, None]
+    np.savez(tmp_path / "more.npz", x_train=more, y_train=np.arange(2))
+    extend(tmp_path / "out", source=tmp_path / "more.npz")
+    page = render_dataset(gather_facts(tmp_path / "out", read_prices(), SERVICES)).decode()
+    assert "materialize build" not in page
+    assert "came in 2 generations" in page
+
+
+def test_a_class_name_is_no_markup(tmp_path):
+    """Whoever names a folder writes no page."""
+    name = "<img src=x onerror=alert(1)>"
+    source = photos(tmp_path / "photos")
+    (source / "a").rename(source / name)
+    build_photos(source, tmp_path / "out")
+    page = render_dataset(gather_facts(tmp_path / "out", read_prices(), SERVICES)).decode()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+
+
+def test_a_file_name_that_is_not_utf8_is_on_the_page(tmp_path):
+    """Of an input that was left out; what cannot be written is a question mark."""
+    source = photos(tmp_path / "photos")
+    (source / "a" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    build_photos(source, tmp_path / "out", max_bad=1)
+    page = render_dataset(gather_facts(tmp_path / "out", read_prices(), SERVICES)).decode("utf-8")
+    assert "a/caf?.png" in page

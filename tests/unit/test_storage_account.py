@@ -9,6 +9,7 @@ import pytest
 
 import materialize
 from materialize.accounting.account import account_dataset
+from materialize.audit.standing import StandingDataset
 from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import AccountError, ManifestMissingError, ShardMissingError
 from materialize.extension import extend_dataset
@@ -16,6 +17,7 @@ from materialize.manifest import load_latest, shard_path
 from materialize.plans import claim, first_plan
 from materialize.population import Division, ScanOptions, scan
 from materialize.recipe import Recipe
+from materialize.removal import remove_samples
 from materialize.shards.reader import ShardReader
 from materialize.sources import open_source
 from materialize.sources.subset import Subset
@@ -338,3 +340,14 @@ def test_a_copied_dataset_has_the_same_account(digits, tmp_path):
     second = account_dataset(shutil.copytree(digits, tmp_path / "copy"))
     same = {"directory": second.directory, "allocated_bytes": 0, "states": {}}
     assert replace(first, **same) == replace(second, **same)
+
+
+def test_room_is_that_of_the_last_shard_and_not_of_the_shortest(tmp_path):
+    """Runs of 4, 4 and 4, of which the first lost two: the last lacks none."""
+    build_photos(photos(tmp_path / "photos"), tmp_path / "dataset")
+    (population,) = StandingDataset.open(tmp_path / "dataset").populations
+    first = [population.ids[row].tobytes().hex() for row in (0, 1)]
+    remove_samples(tmp_path / "dataset", first)
+    rows = [entry.spec.num_rows for entry in load_latest(tmp_path / "dataset").shards]
+    assert sorted(rows) == [2, 2, 4, 4, 4, 4]
+    assert account_dataset(tmp_path / "dataset").last_shards_room_bytes == 0

@@ -178,3 +178,14 @@ def test_what_is_no_dataset_is_an_error(run, tmp_path):
     code, _, err = run("storage", tmp_path)
     assert code == ExitCode.FAILED
     assert "materialize build" in err
+
+
+def test_class_names_do_not_move_the_cursor(run, tmp_path):
+    """Escapes, bidirectional marks and line ends are printed as escapes."""
+    source = photos(tmp_path / "photos")
+    (source / "a").rename(source / "a\x1b[2J\u202e\nall")
+    build_photos(source, tmp_path / "out")
+    out = run("storage", tmp_path / "out")[1]
+    assert "a\\x1b[2J\\u202e\\nall" in out
+    assert "\x1b" not in out
+    assert "\u202e" not in out
