@@ -11,7 +11,7 @@ demo: $(VENV)/.train  ## build, verify and account the embedded digits, train on
 	$(BIN)/materialize demo --output demo
 
 test: check  ## lint, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
