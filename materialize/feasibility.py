@@ -15,6 +15,8 @@ from materialize.shards.layout import IMAGE_DTYPES, Column
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, PipelineError
 from pipelines.contract import MAX_SIDE
+from pipelines.lowering import taken
+from pipelines.mixing import Mixing
 from pipelines.transform import Canvas, Photometric
 
 _TRIALS = 4096
@@ -84,6 +86,7 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
             {"name": "source", "expected": "training images", "found": len(population)},
         )
     _check_sides(population)
+    _check_mixing(pipeline)
     _check_values(pipeline, recipe, population)
     for split in SPLITS:
         for shape in stored_shapes(pipeline, recipe, population, split).values():
@@ -109,11 +112,28 @@ def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None
     else:
         sizes = (population.heights[place], population.widths[place])
         canvas = Canvas(sizes[0].astype(np.int64), sizes[1].astype(np.int64))
-    pipeline.lower(pipeline.parameters(words, canvas), canvas, population.channels)
+    drawn = pipeline.parameters(words, canvas)
+    for height, width in canvas.sizes():
+        # By size, as images are rendered where a step needs finished ones.
+        rows_of_size = np.flatnonzero((canvas.heights == height) & (canvas.widths == width))
+        here = Canvas(canvas.heights[rows_of_size], canvas.widths[rows_of_size])
+        pipeline.lower(taken(drawn, rows_of_size), here, population.channels)
     image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
     pipeline.apply(
         image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range
     )
+
+
+def _check_mixing(pipeline: Pipeline) -> None:
+    mixing = [key for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True)
+              if isinstance(step, Mixing)]  # fmt: skip
+    if mixing:
+        raise ConfigError(
+            f"{mixing[0]}: expected steps that need one image, got one that mixes two: datasets "
+            "and loaders hold one label for an image and know no partners yet; leave it out, or "
+            "use Pipeline.apply with a pool",
+            {"name": mixing[0], "expected": "no mixing step", "found": mixing},
+        )
 
 
 def _check_sides(population: Population) -> None:

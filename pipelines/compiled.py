@@ -24,8 +24,10 @@ Array = NDArray[Any]
 Int = Any
 """An integer inside compiled code; numba's int64 unless it says otherwise."""
 
-MODULES = ("affine", "blending", "compiled", "coordinates", "kernels", "moments", "randomness",
-           "resizing", "standardizer", "vectors")  # fmt: skip
+MODULES = ("affine", "augmix", "blending", "chroma", "compiled", "coordinates", "displacement",
+           "filtering", "kernels", "levels", "mixing", "moments", "noise", "occlusion",
+           "projection", "randomness", "resampling", "resizing", "standardizer",
+           "vectors")  # fmt: skip
 """Every module of this package with compiled functions or intrinsics (an architecture test
 compares)."""
 

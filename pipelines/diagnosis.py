@@ -6,12 +6,15 @@ as mirroring letters. The data are told by plain values: this package reads no i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from pipelines.composition import OneOf
+from pipelines.doubts import DOUBTS
 from pipelines.exponential import powers_of_levels
+from pipelines.facts import HALF_LEVEL, Complaint, Facts, Severity, idle
 from pipelines.geometric import (
     Crop,
     HeightShift,
@@ -23,39 +26,49 @@ from pipelines.geometric import (
     WidthShift,
     Zoom,
 )
+from pipelines.keras_affine import KerasAffine
+from pipelines.mixing import Mixing
+from pipelines.objections import OBJECTIONS
+from pipelines.operations import Policy
 from pipelines.photometric import (
     Brightness,
     ChannelShift,
     Contrast,
     Gamma,
+    Invert,
     KerasBrightness,
     KerasChannelShift,
+    Posterize,
+    Solarize,
 )
 from pipelines.pipeline import Pipeline
+from pipelines.policy_objections import POLICY_OBJECTIONS
 from pipelines.program import PREFILTER_FROM
 from pipelines.resizing import Resize
-from pipelines.transform import Canvas, Geometric, Transform, as_interval
+from pipelines.transform import (
+    Canvas,
+    Container,
+    Geometric,
+    Transform,
+    WholeImage,
+    as_interval,
+)
 
 __all__ = ["Facts", "Finding", "diagnose"]
 
-Severity = Literal["error", "warning", "question"]
-Complaint = tuple[Severity, str, str]
-"""Severity, message and advice."""
-
 _ORDER: tuple[Severity, ...] = ("error", "warning", "question")
-_HALF_LEVEL = 0.5
-"""Changes below this are lost when levels are rounded."""
 _LARGE_SHIFT = 0.5
 """From this fraction on, half of the picture may leave."""
 _UPSAMPLING = 2.0
 """Beyond this, a resize invents most of its pixels."""
 _MEAN_BRIGHTNESS = 0.15
 """How far the mean factor may lie from 1 before a data set gets visibly darker or lighter."""
+_NEEDS_LEVELS = (
+    Resize | Gamma | Invert | KerasBrightness | Posterize | Solarize | WholeImage | Mixing
+)
+"""Steps that have no meaning for float images."""
 _READABLE_DEG = 45
 """Beyond this a 6 begins to be a 9."""
-_FEWEST_DIGITS = 8
-_FEWEST_LETTERS = 10
-"""Fewer classes are more likely numbered or lettered than pictures of digits or letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +80,6 @@ class Finding:
     """The step or option, such as ``step 3 (zoom)``."""
     message: str
     advice: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the images when they reach a step."""
-
-    sizes: tuple[tuple[int, int], ...] = ()
-    """Their distinct (height, width); empty where nothing is known."""
-    class_names: tuple[str, ...] = ()
-    channels: int | None = None
-    dtype: str = "uint8"
-
-    @property
-    def smallest(self) -> tuple[int, int] | None:
-        """The smallest height and the smallest width."""
-        return (
-            (min(h for h, _ in self.sizes), min(w for _, w in self.sizes)) if self.sizes else None
-        )
-
-    @property
-    def characters(self) -> list[str]:
-        """The class names if they are digits or letters; two named 0 and 1 are no digits."""
-        names = list(self.class_names)
-        if any(len(name) != 1 for name in names):
-            return []
-        are_digits = all(map(str.isdigit, names)) and len(names) >= _FEWEST_DIGITS
-        are_letters = all(map(str.isalpha, names)) and len(names) >= _FEWEST_LETTERS
-        return names if are_digits or are_letters else []
 
 
 def diagnose(
@@ -128,15 +113,30 @@ def _complaints(pipeline: Pipeline, facts: Facts) -> Iterator[tuple[str, Complai
     for complaint in _about_options(pipeline, facts):
         yield "pipeline", complaint
     for number, step in enumerate(pipeline.steps, start=1):
-        for kind, look in _CHECKS:
-            if isinstance(step, kind):
-                for complaint in look(step, facts):
-                    yield f"step {number} ({step.name})", complaint
-        facts = Facts(_sizes_after(step, facts), facts.class_names, facts.channels, facts.dtype)
+        yield from _about_step(step, f"step {number} ({step.name})", facts)
+        facts = replace(facts, sizes=_sizes_after(step, facts))
     if len(facts.sizes) > 1:
         shown = ", ".join(f"{h}×{w}" for h, w in sorted(facts.sizes)[:3])
         message = f"the images end with {len(facts.sizes)} sizes ({shown} …), a shard has one"
         yield "pipeline", ("error", message, "start with a resize, or end with a crop")
+
+
+def _about_step(step: Transform, where: str, facts: Facts) -> Iterator[tuple[str, Complaint]]:
+    """What is wrong with a step, and with the steps in it."""
+    if step.probability == 0:
+        yield where, idle("probability", step.probability, "it never happens")
+        return
+    if facts.dtype != "uint8" and isinstance(step, _NEEDS_LEVELS):
+        message = f"{step.name} works on whole levels, the images are {facts.dtype}"
+        yield where, ("error", message, "store the images as uint8, or leave the step out")
+    for kind, look in _CHECKS:
+        if isinstance(step, kind):
+            yield from ((where, complaint) for complaint in look(step, facts))
+    if isinstance(step, Container) and not isinstance(step, Policy):  # sizes stay in there
+        chooses = isinstance(step, OneOf) and len(step.steps) > 1
+        facts = replace(facts, for_some=facts.for_some or chooses or step.is_optional)
+        for number, inner in enumerate(step.steps, start=1):
+            yield from _about_step(inner, f"{where}, step {number} ({inner.name})", facts)
 
 
 def _sizes_after(step: Transform, facts: Facts) -> tuple[tuple[int, int], ...]:
@@ -163,19 +163,11 @@ def _about_options(pipeline: Pipeline, facts: Facts) -> Iterator[Complaint]:
             f"fill names {len(pipeline.fill)} levels, the images have {facts.channels} channels"
         )
         yield "error", message, "give one level, or one for each channel"
-    for step in pipeline.steps:
-        if facts.dtype != "uint8" and isinstance(step, Resize | Gamma | KerasBrightness):
-            message = f"{step.name} works on whole levels, the images are {facts.dtype}"
-            yield "error", message, "store the images as uint8, or leave the step out"
-
-
-def _idle(option: str, value: object, why: str) -> Complaint:
-    return "warning", f"{option} = {value} changes nothing: {why}", "widen it, or remove the step"
 
 
 def _rotation(step: Rotation, facts: Facts) -> Iterator[Complaint]:
     if step.max_deg == 0:
-        yield _idle("max_deg", step.max_deg, "no angle but 0 is drawn")
+        yield idle("max_deg", step.max_deg, "no angle but 0 is drawn")
     if step.max_deg > _READABLE_DEG and facts.characters:
         shown = ", ".join(facts.characters[:10])
         message = f"turning by up to {step.max_deg:g}° may make a 6 a 9; the classes are {shown}"
@@ -184,7 +176,7 @@ def _rotation(step: Rotation, facts: Facts) -> Iterator[Complaint]:
 
 def _shear(step: Shear, _facts: Facts) -> Iterator[Complaint]:
     if step.max_deg == 0:
-        yield _idle("max_deg", step.max_deg, "no angle but 0 is drawn")
+        yield idle("max_deg", step.max_deg, "no angle but 0 is drawn")
 
 
 def _shift(step: WidthShift | HeightShift, facts: Facts) -> Iterator[Complaint]:
@@ -193,7 +185,7 @@ def _shift(step: WidthShift | HeightShift, facts: Facts) -> Iterator[Complaint]:
     drawn, is_fraction = step.reach()
     size = facts.smallest[axis] if facts.smallest else None
     if drawn == 0:
-        yield _idle("by", step.by, "no shift but 0 is drawn")
+        yield idle("by", step.by, "no shift but 0 is drawn")
     elif is_fraction and drawn >= _LARGE_SHIFT:
         message = f"by = {step.by} moves up to {drawn:.0%} of the {side} out of the picture"
         yield "warning", message, f"stay below {_LARGE_SHIFT:g}, so that the object stays in view"
@@ -207,13 +199,22 @@ def _shift(step: WidthShift | HeightShift, facts: Facts) -> Iterator[Complaint]:
 
 def _zoom(step: Zoom, _facts: Facts) -> Iterator[Complaint]:
     if as_interval(step.by, 1.0) == (1.0, 1.0):
-        yield _idle("by", step.by, "no factor but 1 is drawn")
+        yield idle("by", step.by, "no factor but 1 is drawn")
+
+
+def _keras_affine(step: KerasAffine, facts: Facts) -> Iterator[Complaint]:
+    """What the steps of the same meaning would say; the exchanged axes make no difference to it."""
+    if not step.options():
+        yield idle("every range", 0, "no matrix but the identity is drawn")
+    if step.rotation_deg:
+        yield from _rotation(Rotation(max_deg=min(step.rotation_deg, 360.0)), facts)
+    for kind, by in ((WidthShift, step.height_shift), (HeightShift, step.width_shift)):
+        if by:
+            yield from _shift(kind(by=by), facts)
 
 
 def _flip(step: HorizontalFlip | VerticalFlip, facts: Facts) -> Iterator[Complaint]:
-    if step.probability == 0:
-        yield _idle("probability", step.probability, "it never happens")
-    elif isinstance(step, VerticalFlip):
+    if isinstance(step, VerticalFlip):
         message = "images are turned upside down; few things look alike that way"
         yield "question", message, "keep it for pictures without an upright, such as cells"
     elif facts.characters:
@@ -226,7 +227,7 @@ def _crop(step: Crop, facts: Facts) -> Iterator[Complaint]:
         return
     height, width = facts.smallest
     if facts.sizes == ((step.height, step.width),):
-        yield _idle("height and width", (step.height, step.width), "that is the image")
+        yield idle("height and width", (step.height, step.width), "that is the image")
     if step.height > height or step.width > width:
         message = (
             f"the window is {step.height}×{step.width}, the smallest sides are {height}×{width}"
@@ -267,15 +268,15 @@ def _upsampling(step: Resize | ResizedCrop, height: float, width: float) -> Iter
 
 
 def _channel_shift(step: ChannelShift | KerasChannelShift, facts: Facts) -> Iterator[Complaint]:
-    if step.by == 0 or (step.by < _HALF_LEVEL and facts.dtype == "uint8"):
+    if step.by == 0 or (step.by < HALF_LEVEL and facts.dtype == "uint8"):
         why = "it is in levels from 0 to 255, and less than half a level is rounded away"
-        yield _idle("by", step.by, why)
+        yield idle("by", step.by, why)
 
 
 def _brightness(step: Brightness, _facts: Facts) -> Iterator[Complaint]:
     low, high = step.factor
-    if max(abs(low - 1), abs(high - 1)) * 255 < _HALF_LEVEL:
-        yield _idle("factor", list(step.factor), "no level changes by half a level")
+    if max(abs(low - 1), abs(high - 1)) * 255 < HALF_LEVEL:
+        yield idle("factor", list(step.factor), "no level changes by half a level")
     mean = (low + high) / 2
     if abs(mean - 1) > _MEAN_BRIGHTNESS:
         change = "darker" if mean < 1 else "lighter"
@@ -284,14 +285,14 @@ def _brightness(step: Brightness, _facts: Facts) -> Iterator[Complaint]:
 
 
 def _contrast(step: Contrast, _facts: Facts) -> Iterator[Complaint]:
-    if max(abs(factor - 1) for factor in step.factor) * 127.5 < _HALF_LEVEL:
-        yield _idle("factor", list(step.factor), "no level changes by half a level")
+    if max(abs(factor - 1) for factor in step.factor) * 127.5 < HALF_LEVEL:
+        yield idle("factor", list(step.factor), "no level changes by half a level")
 
 
 def _gamma(step: Gamma, _facts: Facts) -> Iterator[Complaint]:
     changes = powers_of_levels(np.array(step.power)) - np.arange(256) / 255
-    if np.abs(changes).max() * 255 < _HALF_LEVEL:
-        yield _idle("power", list(step.power), "no level changes by half a level")
+    if np.abs(changes).max() * 255 < HALF_LEVEL:
+        yield idle("power", list(step.power), "no level changes by half a level")
 
 
 _CHECKS: tuple[tuple[Any, Callable[[Any, Facts], Iterator[Complaint]]], ...] = (
@@ -299,6 +300,7 @@ _CHECKS: tuple[tuple[Any, Callable[[Any, Facts], Iterator[Complaint]]], ...] = (
     (Shear, _shear),
     (WidthShift | HeightShift, _shift),
     (Zoom, _zoom),
+    (KerasAffine, _keras_affine),
     (HorizontalFlip | VerticalFlip, _flip),
     (Crop, _crop),
     (ResizedCrop, _resized_crop),
@@ -307,5 +309,8 @@ _CHECKS: tuple[tuple[Any, Callable[[Any, Facts], Iterator[Complaint]]], ...] = (
     (Brightness, _brightness),
     (Contrast, _contrast),
     (Gamma, _gamma),
+    *DOUBTS,
+    *OBJECTIONS,
+    *POLICY_OBJECTIONS,
 )
 """Which transforms have which checks; an architecture test asks for every transform."""

@@ -57,9 +57,30 @@ def run(
         ImageContractError: ``out`` or the number of images does not fit, an image reaches out of
             its arena, or float32 images meet a step that needs levels.
     """
-    expected = (len(programs), programs.height, programs.width, images.channels)
+    check_output(images, out, len(programs), (programs.height, programs.width))
+    if images.values.dtype == np.uint8:
+        sources = _prefiltered(images, programs.halvings, plain)
+        _run_uint8(programs, sources, sampling, out, plain)
+    else:
+        _run_float32(programs, images, sampling, out, value_range, plain)
+
+
+def check_output(images: Arena, out: Batch, count: int, size: tuple[int, int]) -> None:
+    """Refuses memory that images cannot be written to, or that is none of theirs.
+
+    Args:
+        images: to be read.
+        out: to be written.
+        count: how many there are to be.
+        size: height and width of the output.
+
+    Raises:
+        ImageContractError: ``out`` or the number of images does not fit, or an image reaches out of
+            its arena.
+    """
+    expected = (count, *size, images.channels)
     fits = out.shape == expected and out.dtype == images.values.dtype
-    fits = fits and len(images) == len(programs)
+    fits = fits and len(images) == count
     images.check()
     if not fits or not out.flags.c_contiguous:
         raise ImageContractError(
@@ -67,11 +88,6 @@ def run(
             f"C-contiguous, got {out.shape} {out.dtype}; allocate it so",
             {"expected": expected, "found": out.shape},
         )
-    if images.values.dtype == np.uint8:
-        sources = _prefiltered(images, programs.halvings, plain)
-        _run_uint8(programs, sources, sampling, out, plain)
-    else:
-        _run_float32(programs, images, sampling, out, value_range, plain)
 
 
 def _run_uint8(
@@ -111,7 +127,7 @@ def _run_float32(
     if programs.table.shape[1] or programs.halvings.any():
         raise ImageContractError(
             "float32 images: expected steps that are linear, got one that works on 256 levels "
-            "(gamma, keras_brightness) or prefilters; store the images as uint8",
+            "(gamma, invert, posterize …) or prefilters; store the images as uint8",
             {"expected": "linear steps", "found": "a table or a prefilter"},
         )
     black, white = value_range or (0.0, 255.0)

@@ -215,10 +215,10 @@ class _Flip(Geometric):
     probability: float = 0.5
     """In [0, 1]."""
 
-    def check(self) -> None:
-        """Checks the probability."""
-        good = finite_number(self.probability) and 0 <= self.probability <= 1
-        require(good, self, "probability", "a number in [0, 1]", self.probability)
+    @property
+    def is_optional(self) -> bool:
+        """False: to be spared and not to be mirrored are one, and drawn by the step's own word."""
+        return False
 
     def draw(self, words: Words, canvas: Canvas) -> Parameters:
         """``flip``: 1 where it happens, 0 where not."""

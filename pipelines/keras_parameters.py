@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import engine
 from pipelines.contract import Batch, pack
 from pipelines.coordinates import BORDERS
 from pipelines.errors import ParameterError
@@ -34,7 +33,7 @@ from pipelines.geometric import (
 )
 from pipelines.photometric import KerasBrightness, KerasChannelShift
 from pipelines.pipeline import Pipeline
-from pipelines.transform import Canvas, Parameters, Transform
+from pipelines.transform import Parameters, Transform
 
 __all__ = ["apply_transform"]
 
@@ -138,10 +137,8 @@ def _run(
     if not len(images):
         return images
     arena = pack(images)
-    canvas = Canvas(arena.heights, arena.widths)
     out = np.empty_like(images)
-    programs = pipeline.lower(drawn, canvas, arena.channels)
-    engine.run(programs, arena, pipeline, out, value_range=value_range)
+    pipeline.render(drawn, arena, out, value_range=value_range)
     return out
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.exponential import powers_of_levels
-from pipelines.randomness import Words, uniform
+from pipelines.randomness import Words, choose, uniform
 from pipelines.transform import (
     Canvas,
     Linear,
@@ -169,6 +169,91 @@ class Gamma(Photometric):
     def tone(self, parameters: Parameters) -> Tone:
         """255 · (level / 255) ** power, as a table."""
         return Table(255.0 * powers_of_levels(parameters["power"]))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Invert(Photometric):
+    """Turns every level into 255 − level, of all channels.
+
+    Pillow's ``ImageOps.invert``, byte for byte.
+    """
+
+    name = "invert"
+    summary = "exchange dark and light"
+    num_words = 0
+
+    def draw(self, words: Words, canvas: Canvas) -> Parameters:
+        """Nothing."""
+        return {}
+
+    def tone(self, parameters: Parameters) -> Tone:
+        """One table for all images."""
+        return Table(255.0 - np.arange(256.0)[None])
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Posterize(Photometric):
+    """Keeps the highest bits of every level, of all channels.
+
+    Pillow's ``ImageOps.posterize``, byte for byte.
+    """
+
+    name = "posterize"
+    summary = "keep only the highest bits of every level"
+    num_words = 2
+
+    bits: tuple[int, int]
+    """[low, high] within [1, 8], both included: how many bits stay."""
+
+    def check(self) -> None:
+        """Checks the bits."""
+        _require_interval(self, "bits", self.bits, 1, 8)
+        low, high = self.bits
+        good = low == int(low) and high == int(high)
+        require(good, self, "bits", "[low, high], whole numbers within [1, 8]", self.bits)
+        object.__setattr__(self, "bits", (int(low), int(high)))
+
+    def draw(self, words: Words, canvas: Canvas) -> Parameters:
+        """``bits``: a whole number in [low, high]."""
+        low, high = self.bits
+        return {"bits": (low + choose(words, high - low + 1)).astype(np.float64)}
+
+    def tone(self, parameters: Parameters) -> Tone:
+        """The level with its lower bits cleared, as a table."""
+        dropped = 8 - parameters["bits"].astype(np.int64)[:, None]
+        return Table(((np.arange(256) >> dropped) << dropped).astype(np.float64))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Solarize(Photometric):
+    """Turns every level from a threshold on into 255 − level, of all channels.
+
+    Pillow's ``ImageOps.solarize``, byte for byte.
+    """
+
+    name = "solarize"
+    summary = "exchange dark and light from a threshold on"
+    num_words = 1
+
+    threshold: tuple[float, float]
+    """[low, high] within [0, 256]: the lowest level that is changed; at 256 none is."""
+
+    def check(self) -> None:
+        """Checks the threshold."""
+        _require_interval(self, "threshold", self.threshold, 0, 256)
+
+    def draw(self, words: Words, canvas: Canvas) -> Parameters:
+        """``threshold_levels`` in [low, high)."""
+        return {"threshold_levels": uniform(words[:, 0], *self.threshold)}
+
+    def tone(self, parameters: Parameters) -> Tone:
+        """The levels, light ones inverted, as a table."""
+        levels = np.arange(256.0)
+        is_light = levels >= parameters["threshold_levels"][:, None]
+        return Table(np.where(is_light, 255.0 - levels, levels))
 
 
 def _require_interval(

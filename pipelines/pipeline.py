@@ -2,11 +2,12 @@
 
     words      = pipeline.draw(seed, sample_ids, copies)        chance, and nothing else
     parameters = pipeline.parameters(words, canvas)             what the words mean
-    programs   = pipeline.lower(parameters, canvas, channels)   geometry fused, tones folded
-    engine.run(programs, images, pipeline, out)                 pixels
+    stages     = pipeline.lower(parameters, canvas, channels)   geometry fused, tones folded
+    run_stages(stages, images, pipeline, out)                   pixels
 
-`augment` does all four. An image depends on the pipeline, the seed, its sample id and its copy
-number, and on nothing else: not on the batch it is in, its place there, the process or the machine.
+`render` does the last two, `augment` the last three. An image depends on the pipeline, the seed,
+its sample id, its copy number and, where a step mixes, on its partner; on nothing else: not on the
+batch it is in, its place there, the process or the machine.
 """
 
 from collections import Counter
@@ -18,13 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines import engine
+from pipelines.composition import OneOf
 from pipelines.contract import Arena, Batch, pack, view
 from pipelines.errors import ImageContractError, PipelineFileError
 from pipelines.kernels import BORDERS
-from pipelines.program import Programs, check_order, lower
+from pipelines.lowering import canvas_after, lower_stages, parts_of, taken
+from pipelines.mixing import Mixes, Mixing, mixes_of
+from pipelines.placement import PlacedStep, place_steps
+from pipelines.program import check_order
 from pipelines.randomness import WORDS_PER_BLOCK, Words, counters, draw_words, step_keys
+from pipelines.rendering import Partners, Pool, Rendering, render
 from pipelines.resizing import Resize
-from pipelines.transform import Canvas, Geometric, Parameters, Transform
+from pipelines.stages import Stage
+from pipelines.transform import Canvas, Parameters, Transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,10 @@ class Pipeline:
                 "use resized_crop, which fuses",
                 {"step": "resize", "found": late[0]},
             )
-        check_order(self.moving_steps)
+        for part in parts_of(self.moving_steps):
+            check_order([self.moving_steps[place] for place in part])
+        self._check_containers()
+        self._check_mixing()
         duplicates = [key for key, count in Counter(self.step_keys).items() if count > 1]
         if duplicates:
             raise PipelineFileError(
@@ -77,26 +87,51 @@ class Pipeline:
         return first if isinstance(first, Resize) else None
 
     @cached_property
+    def placed(self) -> tuple[PlacedStep, ...]:
+        """All steps after the resize, those inside containers behind their container."""
+        return place_steps(self.steps[1:] if self.resize else self.steps)
+
+    @cached_property
     def moving_steps(self) -> tuple[Transform, ...]:
-        """The steps after the resize: everything that is drawn."""
-        return self.steps[1:] if self.resize else self.steps
+        """The steps after the resize: everything that is drawn; see `placed`."""
+        return tuple(placed.step for placed in self.placed)
 
     @cached_property
     def step_keys(self) -> tuple[str, ...]:
         """Each moving step's key: its ``id``, or its name numbered among equals (``zoom#2``)."""
-        seen: Counter[str] = Counter()
-        keys = []
-        for step in self.moving_steps:
-            seen[step.name] += 1
-            number = seen[step.name]
-            keys.append(step.id or (step.name if number == 1 else f"{step.name}#{number}"))
-        return tuple(keys)
+        return tuple(placed.key for placed in self.placed)
 
     @cached_property
     def word_names(self) -> tuple[str, ...]:
         """The name of each drawn word, such as ``zoom[1]``: the columns of `draw`."""
-        pairs = zip(self.step_keys, self.moving_steps, strict=True)
-        return tuple(f"{key}[{i}]" for key, step in pairs for i in range(step.words_needed()))
+        return tuple(f"{p.key}[{i}]" for p in self.placed for i in range(p.num_words))
+
+    def _check_containers(self) -> None:
+        """Refuses what cannot happen to some images only."""
+        for placed in self.placed:
+            if placed.gate is not None and placed.step.always_happens:
+                raise PipelineFileError(
+                    f"{placed.key}: expected outside of {placed.gate.container.name}, got it "
+                    f"inside; {placed.step.always_happens}",
+                    {"step": placed.key, "found": placed.gate.container.name},
+                )
+            if isinstance(placed.step, Resize):
+                raise PipelineFileError(
+                    f"{placed.key}: expected as the first step only; move it there",
+                    {"step": placed.key},
+                )
+
+    def _check_mixing(self) -> None:
+        """Refuses what could give an image two partners."""
+        mixing = [placed for placed in self.placed if isinstance(placed.step, Mixing)]
+        gates = {placed.gate.place if placed.gate else None for placed in mixing}
+        chosen = all(placed.gate and isinstance(placed.gate.container, OneOf) for placed in mixing)
+        if len(mixing) > 1 and not (len(gates) == 1 and chosen):
+            raise PipelineFileError(
+                f"{mixing[1].key}: expected one step that mixes, or several in one one_of, got "
+                f"{[placed.key for placed in mixing]}; put them into a one_of",
+                {"step": mixing[1].key, "found": [placed.key for placed in mixing]},
+            )
 
     def fill_levels(self, channels: int) -> tuple[float, ...]:
         """The fill of each channel.
@@ -118,7 +153,7 @@ class Pipeline:
             height, width = self.resize.height, self.resize.width
         canvas = Canvas(np.array([height]), np.array([width]))
         for step in self.moving_steps:
-            canvas = step.canvas_after(canvas) if isinstance(step, Geometric) else canvas
+            canvas = canvas_after(step, canvas)
         return int(canvas.heights[0]), int(canvas.widths[0])
 
     def draw(
@@ -135,10 +170,10 @@ class Pipeline:
             (n, len(word_names)) uint32.
         """
         keys, columns, offset = [], [], 0
-        for key, step in zip(self.step_keys, self.moving_steps, strict=True):
-            needed = step.words_needed()
+        for placed in self.placed:
+            needed = placed.num_words
             if needed:
-                keys.append(step_keys(seed, key, needed))
+                keys.append(step_keys(seed, placed.key, needed))
                 columns.append(offset + np.arange(needed))
                 offset += len(keys[-1]) * WORDS_PER_BLOCK
         if not keys:
@@ -153,30 +188,20 @@ class Pipeline:
             words: (n, len(word_names)) uint32.
             canvas: the sizes of the n (resized) sources.
         """
-        result, offset = [], 0
-        for step in self.moving_steps:
-            needed = step.words_needed()
-            result.append(step.draw(words[:, offset : offset + needed], canvas))
-            canvas = step.canvas_after(canvas) if isinstance(step, Geometric) else canvas
-            offset += needed
+        result: list[Parameters] = []
+        offset = 0
+        for placed in self.placed:
+            here = words[:, offset : offset + placed.num_words]
+            result.append(placed.draw(here, canvas, result))
+            canvas = canvas_after(placed.step, canvas)
+            offset += placed.num_words
         return result
 
-    def lower(self, parameters: Sequence[Parameters], canvas: Canvas, channels: int) -> Programs:
-        """One fixed-size program per image.
-
-        Raises:
-            ImageContractError: the images would end with different sizes.
-            ParameterError: a matrix is too extreme for fixed point.
-        """
-        outputs = {self.output_size(*size) for size in canvas.sizes()} or {(0, 0)}
-        if len(outputs) > 1:
-            raise ImageContractError(
-                f"expected images that end with one size, got {sorted(outputs)[:3]}; start the "
-                "pipeline with a resize, or end it with a crop",
-                {"expected": "one size", "found": sorted(outputs)},
-            )
-        fill = self.fill_levels(channels)
-        return lower(self.moving_steps, parameters, canvas, fill, outputs.pop())
+    def lower(
+        self, parameters: Sequence[Parameters], canvas: Canvas, channels: int
+    ) -> tuple[Stage, ...]:
+        """What is to be done to n images; see `pipelines.lowering.lower_stages`."""
+        return lower_stages(self.moving_steps, parameters, canvas, self.fill_levels(channels))
 
     def prepare(self, image: Batch) -> Batch:
         """The resize in front, or the image itself: what is the same for every copy."""
@@ -189,6 +214,8 @@ class Pipeline:
         out: Batch,
         *,
         value_range: tuple[float, float] | None = None,
+        partners: Arena | None = None,
+        partner_words: Words | None = None,
     ) -> None:
         """Writes n augmented images; the one way from words to pixels.
 
@@ -197,12 +224,49 @@ class Pipeline:
             words: (n, len(word_names)) uint32, as `draw` gives them.
             out: (n, H', W', C) of the images' dtype; written.
             value_range: see `pipelines.engine.run`.
+            partners: n prepared images to mix with, one for each image (any, where an image is not
+                mixed); needed where a step mixes.
+            partner_words: (n, len(word_names)) uint32, drawn at the partners' addresses.
         """
         if not len(images):
             return
-        canvas = Canvas(images.heights, images.widths)
-        programs = self.lower(self.parameters(words, canvas), canvas, images.channels)
-        engine.run(programs, images, self, out, value_range=value_range)
+        drawn = self.parameters(words, Canvas(images.heights, images.widths))
+        mixed_with = None
+        if partners is not None and partner_words is not None:
+            canvas = Canvas(partners.heights, partners.widths)
+            mixed_with = Partners(partners, self.parameters(partner_words, canvas))
+        self.render(drawn, images, out, value_range=value_range, partners=mixed_with)
+
+    def render(
+        self,
+        parameters: Sequence[Parameters],
+        images: Arena,
+        out: Batch,
+        *,
+        value_range: tuple[float, float] | None = None,
+        plain: bool = False,
+        partners: Partners | None = None,
+    ) -> None:
+        """Writes n images with given parameters.
+
+        Args:
+            parameters: each step's, as `parameters` gives them.
+            images: n prepared images.
+            out: (n, H', W', C) of the images' dtype; written.
+            value_range: see `pipelines.engine.run`.
+            plain: True to run the NumPy twins instead of the kernels.
+            partners: what images are mixed with; needed where a step mixes.
+        """
+        how = Rendering(value_range=value_range, plain=plain)
+        render(self, parameters, images, out, how, partners=partners)
+
+    def mixes(self, parameters: Sequence[Parameters]) -> Mixes | None:
+        """Whom each of n images is mixed with, and how much; None where no step mixes.
+
+        Args:
+            parameters: each step's, of the n images.
+        """
+        return mixes_of(self.moving_steps, parameters)
 
     def apply(
         self,
@@ -212,6 +276,7 @@ class Pipeline:
         sample_ids: NDArray[np.uint8],
         copies: NDArray[np.integer] | int,
         value_range: tuple[float, float] | None = None,
+        pool: Pool | None = None,
     ) -> Batch:
         """The augmented copies of n images.
 
@@ -221,6 +286,7 @@ class Pipeline:
             sample_ids: (n, 16) uint8.
             copies: (n,) or one: which copy of each image.
             value_range: for float32 images, the values that mean black and white.
+            pool: whom images are mixed with; needed where a step mixes.
 
         Returns:
             (n, H', W', C) of the images' dtype.
@@ -233,16 +299,38 @@ class Pipeline:
         )
         out = np.empty((len(arena), height, width, arena.channels), dtype=arena.values.dtype)
         words = self.draw(seed, sample_ids, copies)
-        if isinstance(images, np.ndarray) and len(arena):
-            # All images that have room behind them are read in place, the others (usually the last
-            # one) from a copy.
-            ready = arena.num_with_room()
-            self.augment(arena.take(np.arange(ready)), words[:ready], out[:ready],
-                         value_range=value_range)  # fmt: skip
-            self.augment(pack(images[ready:]), words[ready:], out[ready:], value_range=value_range)
-        else:
-            self.augment(arena, words, out, value_range=value_range)
+        drawn = self.parameters(words, Canvas(arena.heights, arena.widths))
+        partners = self._partners(pool, drawn, seed, np.broadcast_to(copies, len(arena)))
+        # All images that have room behind them are read in place, the others (usually the last
+        # one) from a copy.
+        ready = arena.num_with_room()
+        parts = [(np.arange(ready), arena)]
+        if ready < len(arena):
+            parts.append((np.arange(ready, len(arena)), pack(images[ready:])))
+        for rows, part in parts:
+            if len(rows):
+                theirs = None if partners is None else partners.take(rows)
+                self.render(
+                    taken(drawn, rows), part.take(rows - rows[0]), out[rows[0] : rows[-1] + 1],
+                    value_range=value_range, partners=theirs,
+                )  # fmt: skip
         return out
+
+    def _partners(
+        self,
+        pool: Pool | None,
+        drawn: Sequence[Parameters],
+        seed: int,
+        copies: NDArray[np.integer],
+    ) -> Partners | None:
+        """The partners of n images, prepared and drawn; None where no step mixes."""
+        mixes = self.mixes(drawn)
+        if mixes is None or pool is None:
+            return None
+        rows = mixes.partner_rows(len(pool.sample_ids))
+        images = pack([self.prepare(pool.images[row]) for row in rows])
+        words = self.draw(seed, pool.sample_ids[rows], copies)
+        return Partners(images, self.parameters(words, Canvas(images.heights, images.widths)))
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

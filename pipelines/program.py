@@ -26,6 +26,7 @@ from pipelines.transform import (
     Tone,
     Transform,
     Values,
+    active,
 )
 
 _MAX_STEP = 2.0**14
@@ -174,7 +175,8 @@ def lower(
     folded = _Folded(count)
     for place, (step, drawn) in enumerate(zip(steps, parameters, strict=True)):
         if isinstance(step, Photometric):
-            folded.append(step, step.tone(drawn), changes_fill=place > border_place)
+            tone = _where_active(step.tone(drawn), active(drawn))
+            folded.append(step, tone, changes_fill=place > border_place)
     chain, unshifted, tabled = folded.chain, folded.unshifted, folded.tabled
     levels = np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))
     return Programs(
@@ -204,7 +206,10 @@ def _geometry(
             reduction = step.shrink(drawn, here)
             if reduction is not None:
                 shrink *= _along_source_axes(total, reduction)
-            total = affine.compose(total, step.matrices(drawn, here))
+            moved = step.matrices(drawn, here)
+            if (happens := active(drawn)) is not None:
+                moved[~happens] = affine.identity(1)[0]
+            total = affine.compose(total, moved)
             margin = 1 << 31 if step.resamples_area else margin
             here = step.canvas_after(here)
     halvings = np.zeros((count, 2), dtype=np.int64)
@@ -220,6 +225,15 @@ def _geometry(
             {"expected": (_MAX_STEP, _MAX_OFFSET), "found": tuple(largest)},
         )
     return matrix, halvings, margin
+
+
+def _where_active(tone: Tone, happens: NDArray[np.bool_] | None) -> Tone:
+    """The change where the step happens, none where it does not."""
+    if happens is None:
+        return tone
+    if isinstance(tone, Linear):
+        return Linear(np.where(happens, tone.gain, 1.0), np.where(happens, tone.bias, 0.0))
+    return Table(np.where(happens[:, None], tone.levels, np.arange(256.0)))
 
 
 def _along_source_axes(

@@ -142,6 +142,25 @@ def draw_words_reference(keys: Words, counter: Words) -> Words:
     return words.reshape(len(counter), 4 * len(keys)).astype(np.uint32)
 
 
+def noise_bytes(key_0: int, key_1: int, count: int, *, plain: bool = False) -> NDArray[np.uint8]:
+    """Uniform bytes of one image, from a key that was drawn for it.
+
+    Args:
+        key_0: in [0, 2**32): the first word of the key.
+        key_1: the second.
+        count: how many bytes.
+        plain: True for the NumPy twin; the bytes are equal.
+
+    Returns:
+        (count,) uint8: the words of counters 0, 1, 2 …, little-endian.
+    """
+    counter = np.zeros((-(-count // 16), 4), dtype=np.uint32)
+    counter[:, 0] = np.arange(len(counter))
+    keys = np.array([[key_0, key_1]], dtype=np.uint32)
+    words = (draw_words_reference if plain else draw_words)(keys, counter)
+    return words.astype("<u4", copy=False).reshape(-1).view(np.uint8)[:count]
+
+
 def uniform(words: Words, low: float, high: float) -> NDArray[np.float64]:
     """Maps words to [low, high): low + (high - low) · word / 2**32, exact to IEEE rounding.
 

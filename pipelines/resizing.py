@@ -52,6 +52,11 @@ class Resize(Transform):
         good = finite_number(self.fill) and 0 <= self.fill <= 255
         require(good, self, "fill", "a level in [0, 255]", self.fill)
 
+    @property
+    def always_happens(self) -> str:
+        """A resize is no augmentation."""
+        return "it is the same for every copy"
+
     def draw(self, words: Words, canvas: Canvas) -> Parameters:
         """Nothing is drawn."""
         return {}

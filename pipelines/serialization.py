@@ -15,17 +15,51 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pipelines import geometric, photometric, resizing
+from pipelines import (
+    augmix,
+    colour,
+    composition,
+    compression,
+    distortion,
+    exact_moves,
+    geometric,
+    histogram,
+    keras_affine,
+    mixing,
+    neighbourhood,
+    noise,
+    occlusion,
+    photometric,
+    policies,
+    resizing,
+)
 from pipelines.engine import INTERPOLATIONS
 from pipelines.errors import ParameterError, PipelineFileError
 from pipelines.kernels import BORDERS
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
-from pipelines.transform import REGISTRY, Transform
+from pipelines.transform import REGISTRY, Container, Transform
 
 ARITHMETIC = "fused-bilinear14/1"
 """The name of the pixel arithmetic; it changes whenever any pixel would."""
-TRANSFORM_MODULES = (geometric, photometric, resizing)
+TRANSFORM_MODULES = (
+    augmix,
+    colour,
+    composition,
+    compression,
+    distortion,
+    exact_moves,
+    geometric,
+    histogram,
+    keras_affine,
+    mixing,
+    neighbourhood,
+    noise,
+    occlusion,
+    photometric,
+    policies,
+    resizing,
+)
 """Where transforms live; importing them fills the registry."""
 _OWN_KEYS = ("name", "border", "fill", "interpolation", "step")
 
@@ -102,9 +136,9 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
         )
     kind = REGISTRY[name]
     options = {key: value for key, value in data.items() if key != "transform"}
-    known = [f.name for f in fields(kind)]
+    known = [f.name for f in fields(kind) if f.init]
     _known_keys(options, known, f"{where} ({name})")
-    required = [f.name for f in fields(kind) if f.default is MISSING]
+    required = [f.name for f in fields(kind) if f.init and f.default is MISSING]
     missing = [option for option in required if option not in options]
     if missing:
         raise PipelineFileError(
@@ -113,11 +147,23 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
             {"where": where, "expected": missing[0], "found": sorted(options)},
         )
     make: Callable[..., Transform] = kind
+    if issubclass(kind, Container) and "steps" in known:  # policies make theirs
+        options["steps"] = _inner_steps(options["steps"], f"{where} ({name})")
     try:
         return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
     except ParameterError as error:
         facts = {**error.facts, "where": where}
         raise ParameterError(f"{where}: {error}", facts) from error
+
+
+def _inner_steps(data: Any, where: str) -> list[Transform]:
+    """The steps of a container."""
+    if not isinstance(data, list) or not all(isinstance(step, Mapping) for step in data):
+        raise PipelineFileError(
+            f"{where}: expected one [[step.steps]] table for each step in it, got {data!r}",
+            {"where": where, "expected": "[[step.steps]] tables", "found": data},
+        )
+    return [_step(step, f"{where}, step {i}") for i, step in enumerate(data, start=1)]
 
 
 def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:

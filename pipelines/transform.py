@@ -4,8 +4,9 @@ A transform is a frozen dataclass. `draw` turns its words into named parameters 
 place where chance enters; everything after it is a pure function of the parameters, which can
 therefore be stored, shown, replayed and compared with another library's.
 
-To add a transform: subclass `Geometric` or `Photometric` in the module it belongs to, decorate it
-with `register`, and give it a golden, a parity and a property test (an architecture test asks).
+To add a transform: subclass `Geometric`, `Photometric` or `WholeImage` in the module it belongs to,
+decorate it with `register`, and give it a golden, a parity and a property test (an architecture
+test asks).
 """
 
 # ruff: noqa: ARG002  (the base class has the signatures, its heirs use them)
@@ -24,6 +25,9 @@ Values = NDArray[np.float64]
 """(n,) float64: one parameter of n images."""
 Parameters = dict[str, Values]
 """The parameters of one step, by name."""
+
+ACTIVE = "active"
+"""The parameter of steps that some images are spared: 1 where the step happens, 0 where not."""
 
 REGISTRY: dict[str, "type[Transform]"] = {}
 """Every transform by the name that pipeline files use."""
@@ -86,6 +90,9 @@ class Transform:
     id: str | None = field(default=None)
     """The step's key for its draws; by default its name, numbered among equals. Steps keep their
     draws when others are added or left out."""
+    probability: float = field(default=1.0)
+    """With which the step happens to an image, in [0, 1]; drawn by one more word where it is
+    below 1."""
 
     def __post_init__(self) -> None:
         """Checks the parameters.
@@ -93,7 +100,22 @@ class Transform:
         Raises:
             ParameterError: one of them is outside its interval.
         """
+        good = finite_number(self.probability) and 0 <= self.probability <= 1
+        require(good, self, "probability", "a number in [0, 1]", self.probability)
+        if self.is_optional and self.always_happens:
+            require(False, self, "probability", "1 (this step cannot be left out of some images)",
+                    self.probability, self.always_happens)  # fmt: skip
         self.check()
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether some images are left as they are, by one more word."""
+        return self.probability < 1
+
+    @property
+    def always_happens(self) -> str:
+        """Why the step must happen to every image, as advice; empty where it need not."""
+        return ""
 
     def check(self) -> None:
         """Raises `ParameterError` where a parameter is outside its interval."""
@@ -135,6 +157,12 @@ class Geometric(Transform):
         """The sizes this step leaves behind."""
         return canvas
 
+    @property
+    def always_happens(self) -> str:
+        """Images of one batch have one size."""
+        keeps_size = type(self).canvas_after is Geometric.canvas_after
+        return "" if keeps_size else "it changes the size of the image, and every copy has one size"
+
     def shrink(self, parameters: Parameters, canvas: Canvas) -> NDArray[np.float64] | None:
         """How many input pixels one output pixel covers along x and y, to prefilter by.
 
@@ -152,9 +180,62 @@ class Photometric(Transform):
     truncates: ClassVar[bool] = False
     """True where the step works on whole levels and drops fractions, before and after."""
 
+    @property
+    def always_happens(self) -> str:
+        """What Keras clips or truncates, it does to every image."""
+        special = self.clips_to_image_range or self.truncates
+        return "use the step without keras_ in its name" if special else ""
+
     def tone(self, parameters: Parameters) -> Tone:
         """The change of n images."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeImage(Transform):
+    """A step that needs the image as it stands: neighbours, rectangles, extremes, other channels.
+
+    It cannot fuse: what is before it is finished, and rounded, and what follows begins anew.
+    """
+
+    def run(self, images: NDArray[Any], parameters: Parameters, *, plain: bool) -> None:
+        """Changes n images in place.
+
+        Args:
+            images: (n, H, W, C) uint8, C-contiguous.
+            parameters: of these n images.
+            plain: True to run the NumPy twin where there is a compiled form; the bytes are equal.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container(Transform):
+    """A step that holds steps and says which of them an image gets."""
+
+    steps: "tuple[Transform, ...]"
+    """In the order they are applied."""
+
+    def check(self) -> None:
+        """Checks that there are steps."""
+        good = len(self.steps) > 0 and all(isinstance(step, Transform) for step in self.steps)
+        advice = "give it [[step.steps]] tables, each with a transform"
+        require(good, self, "steps", "at least one step", self.steps, advice)
+
+    def shows(self, number: int, parameters: Parameters) -> NDArray[np.bool_] | None:
+        """Which of n images get the step with this number; None for all of them."""
+        raise NotImplementedError
+
+    def options(self) -> dict[str, Any]:
+        """The options that differ from their defaults, the steps as nested tables."""
+        nested = [{"transform": step.name} | step.options() for step in self.steps]
+        return Transform.options(self) | {"steps": nested}
+
+
+def active(parameters: Parameters) -> NDArray[np.bool_] | None:
+    """Which of n images a drawn step changes; None for all of them."""
+    given = parameters.get(ACTIVE)
+    return None if given is None else given != 0
 
 
 def register(transform: type[Transform]) -> type[Transform]:

@@ -147,11 +147,11 @@ def _drawn(
     canvas = prepared_canvas(pipeline, rows)
     drawn = pipeline.parameters(words, canvas)
     steps, offset = [], 0
-    for key, step, parameters in zip(pipeline.step_keys, pipeline.moving_steps, drawn, strict=True):
-        own = words[0, offset : offset + step.words_needed()]
+    for placed, parameters in zip(pipeline.placed, drawn, strict=True):
+        own = words[0, offset : offset + placed.num_words]
         offset += len(own)
         values = {name: float(column[0]) for name, column in parameters.items()}
-        steps.append(StepDraw(key, tuple(own.tolist()), values))
+        steps.append(StepDraw(placed.key, tuple(own.tolist()), values))
     return tuple(steps), program_words(pipeline, pipeline.lower(drawn, canvas, rows.channels))
 
 

@@ -4,17 +4,18 @@ import numpy as np
 
 from pipelines import Pipeline
 from pipelines.program import Programs
+from pipelines.stages import Applied, Fused, Mixed, Stage
 
 _ONE = 2.0**32
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def program_words(pipeline: Pipeline, programs: Programs) -> tuple[str, ...]:
-    """The first of some programs, one line for each thing it does.
+def program_words(pipeline: Pipeline, stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    """What is done to one image, one line for each thing.
 
     Args:
-        pipeline: what the programs were lowered from.
-        programs: at least one.
+        pipeline: what the stages were lowered from.
+        stages: of that image.
     """
     lines = []
     if pipeline.resize:
@@ -23,6 +24,25 @@ def program_words(pipeline: Pipeline, programs: Programs) -> tuple[str, ...]:
             f"resize: to {resize.height}×{resize.width} ({resize.fit}), antialiased, the same for "
             "every copy"
         )
+    for stage in stages:
+        if stage.rows is not None and not len(stage.rows):
+            continue
+        if not isinstance(stage, Fused):
+            lines.append(f"{stage.step.name}: {_values(stage)}, on the finished image")
+        else:
+            lines += _fused(pipeline, stage.programs)
+    return tuple(lines)
+
+
+def _values(stage: Applied | Mixed) -> str:
+    """The drawn parameters of a step that stands alone."""
+    given = (f"{name} {values[0]:.6g}" for name, values in stage.parameters.items())
+    return ", ".join(given) or "nothing drawn"
+
+
+def _fused(pipeline: Pipeline, programs: Programs) -> list[str]:
+    """The first of some programs."""
+    lines = []
     across, down = programs.halvings[0].tolist()
     if across or down:
         lines.append(
@@ -35,7 +55,7 @@ def program_words(pipeline: Pipeline, programs: Programs) -> tuple[str, ...]:
         table = programs.table[0, 0]
         samples = ", ".join(f"{level} → {table[level]}" for level in (0, 64, 128, 192, 255))
         lines.append(f"table of 256 levels: {samples}")
-    return tuple(lines)
+    return lines
 
 
 def _resampling(pipeline: Pipeline, programs: Programs) -> str:

@@ -35,7 +35,7 @@ from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
 from materialize.sources.subset import Subset
-from pipelines import Pipeline, engine, load
+from pipelines import Pipeline, load
 from pipelines.transform import Canvas
 
 DEFAULT_LIMIT = 256
@@ -255,12 +255,10 @@ class _Proof:
             words = self.pipeline.draw(self.recipe.seed, rows.ids, entry.spec.copy)
             canvas = Canvas(images.heights, images.widths)
             drawn = self.pipeline.parameters(words, canvas)
-            programs = self.pipeline.lower(drawn, canvas, images.channels)
             out = np.empty((count, *entry.spec.image_shape), dtype=entry.spec.images.dtype)
-            engine.run(
-                programs, images, self.pipeline, out, plain=True,
-                value_range=self.recipe.value_range,
-            )  # fmt: skip
+            self.pipeline.render(
+                drawn, images, out, plain=True, value_range=self.recipe.value_range
+            )
             plain.update(out.tobytes())
             with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
                 stored.update(reader.rows(0, count).tobytes())

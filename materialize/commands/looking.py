@@ -291,6 +291,8 @@ def _in_toml(value: object) -> str:
 
 def _transform_facts(kind: "type[Transform]") -> dict[str, Any]:
     options = {
-        f.name: None if f.default is MISSING else f.default for f in fields(kind) if f.name != "id"
+        f.name: None if f.default is MISSING else f.default
+        for f in fields(kind)
+        if f.name != "id" and f.init
     }
     return {"summary": kind.summary, "options": options}

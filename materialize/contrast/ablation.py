@@ -2,7 +2,8 @@
 
 A step's draws hang on its key: its id, or its name numbered among equals. Leaving one of two equals
 out would renumber the other, so every step is first given its key as its id; the images of the
-remaining steps are then moved exactly as they are in the whole pipeline.
+remaining steps are then moved exactly as they are in the whole pipeline. A step that holds steps is
+left out or kept with everything in it.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from materialize.errors import ConfigError
 from pipelines import Pipeline
+from pipelines.placement import PlacedStep
 from pipelines.transform import Canvas, Geometric, Transform
 
 KINDS = ("without", "alone")
@@ -51,7 +53,7 @@ def variants(pipeline: Pipeline, kinds: Sequence[str] = KINDS) -> tuple[Variant,
     Raises:
         ConfigError: it has no step that could be left out.
     """
-    named = list(zip(pipeline.step_keys, pipeline.moving_steps, strict=True))
+    named = [(placed.key, placed.step) for placed in outermost(pipeline)]
     keys = [key for key, step in named if not _changes_size(step)]
     lasting = [key for key, step in named if _changes_size(step)]
     if not keys:
@@ -77,14 +79,19 @@ def _changes_size(step: Transform) -> bool:
     return list(step.canvas_after(canvas).sizes()) != list(canvas.sizes())
 
 
+def outermost(pipeline: Pipeline) -> tuple[PlacedStep, ...]:
+    """The moving steps that stand in no other."""
+    return tuple(placed for placed in pipeline.placed if placed.gate is None)
+
+
 def with_steps(pipeline: Pipeline, kept: Sequence[str]) -> Pipeline:
     """A pipeline with some of its steps, each drawing what it drew before.
 
     Args:
         pipeline: the whole.
-        kept: keys of the steps to keep.
+        kept: keys of the outermost steps to keep, with everything in them.
     """
-    named = zip(pipeline.step_keys, pipeline.moving_steps, strict=True)
-    steps = tuple(replace(step, id=key) for key, step in named if key in kept)
+    wanted = (placed for placed in outermost(pipeline) if placed.key in kept)
+    steps = tuple(replace(placed.step, id=placed.key) for placed in wanted)
     front = (pipeline.resize,) if pipeline.resize is not None else ()
     return replace(pipeline, steps=(*front, *steps))

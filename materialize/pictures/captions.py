@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pipelines.transform import Parameters, Transform
+from pipelines.transform import ACTIVE, Container, Parameters, Transform
 
 _UNITS = {"_deg": ("°", 1), "_px": (" px", 1), "_levels": ("", 1), "": ("", 2)}
 """By the suffix of a parameter's name: its unit and the digits after the point."""
@@ -22,24 +22,34 @@ def captions(
         with_key: whether each begins with its step's name.
 
     Returns:
-        The captions in order; a flip that did not happen has none.
+        The captions in order; a step that did not happen has none, nor has one whose steps speak
+        for it.
     """
     lines = []
     for key, step in zip(keys, drawn, strict=True):
-        parameters = {name: float(values[row]) for name, values in step.items()}
+        if ACTIVE in step and not step[ACTIVE][row]:
+            continue
+        parameters = {name: float(v[row]) for name, v in step.items() if _is_shown(name)}
+        if any(other.startswith(f"{key}.") for other in keys):
+            continue
         if not with_key and set(parameters) != {"flip"}:
-            lines.append(values_text(key, parameters))
+            lines.append(values_text(key, parameters) or key.replace("_", " "))
         elif said := caption(key, parameters):
             lines.append(said if with_key else "mirrored")
     return lines
 
 
+def _is_shown(name: str) -> bool:
+    """False for what means nothing to people: words kept whole, and that a step happened."""
+    return name != ACTIVE and not name.startswith(("key_", "partner_"))
+
+
 def caption(key: str, parameters: Mapping[str, float]) -> str:
     """One step's parameters; empty for a flip that did not happen."""
-    title = key.replace("_", " ")
+    title = key.rpartition(".")[2].replace("_", " ")  # without the containers it stands in
     if set(parameters) == {"flip"}:
         return title if parameters["flip"] else ""
-    return f"{title} {values_text(key, parameters)}"
+    return f"{title} {values_text(key, parameters)}".rstrip()
 
 
 def values_text(key: str, parameters: Mapping[str, float]) -> str:
@@ -57,5 +67,7 @@ def values_text(key: str, parameters: Mapping[str, float]) -> str:
 
 def options_text(step: Transform) -> str:
     """A step's options as they stand in its file: ``max_deg = 10``."""
-    options = ((k, v) for k, v in step.options().items() if k != "id")
-    return ", ".join(f"{name} = {value}" for name, value in options) or "with its defaults"
+    options = {name: value for name, value in step.options().items() if name != "id"}
+    if isinstance(step, Container) and "steps" in options:
+        options["steps"] = ", ".join(inner.name for inner in step.steps)
+    return ", ".join(f"{k} = {v}" for k, v in options.items()) or "with its defaults"

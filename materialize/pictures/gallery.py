@@ -186,12 +186,14 @@ def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Im
     """A card for the original and one for each step."""
     cards = []
     head = (pipeline.resize,) if pipeline.resize else ()
-    for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True):
-        # Under the key it has among the others, a step alone draws what it draws there.
+    for key, step in ((p.key, p.step) for p in pipeline.placed if p.gate is None):
+        # Under the key it has among the others, a step alone draws what it draws there, and so
+        # does what it holds.
         alone = replace(pipeline, steps=(*head, replace(step, id=key)))
         original, copies, drawn = _rendered(material, alone, row, _DRAWS_PER_STEP)
         side = _side(copies)
-        said = [captions((key,), drawn, n, with_key=False) for n in range(len(copies))]
+        holds = len(alone.step_keys) > 1
+        said = [captions(alone.step_keys, drawn, n, with_key=holds) for n in range(len(copies))]
         tiles = [
             _tile(copy, side, "", "\n".join(lines) or "unchanged")
             for copy, lines in zip(copies, said, strict=True)

@@ -20,6 +20,7 @@ from pipelines.errors import ImageContractError
 from pipelines.geometric import ResizedCrop
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
+from pipelines.rendering import Pool
 from pipelines.serialization import ARITHMETIC
 from pipelines.transform import Canvas
 from tests.golden.pipelines_cases import EXAMPLES, sample_ids, synthetic
@@ -57,7 +58,7 @@ def _digests(pipeline, shape):
         try:
             out = pipeline.apply(
                 images.astype(dtype), seed=7, sample_ids=sample_ids(3), copies=np.arange(3),
-                value_range=(0.0, 255.0),
+                value_range=(0.0, 255.0), pool=Pool(images.astype(dtype), sample_ids(3)),
             )  # fmt: skip
         except ImageContractError:
             continue  # a step of 256 levels has no float form

@@ -8,9 +8,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines import engine, kernels, reference
+from pipelines.augmix import AugMix
 from pipelines.blending import SLACK_BYTES
+from pipelines.colour import ColourJitter, Grey, Hue, Saturation
+from pipelines.composition import OneOf, Sequence
+from pipelines.compression import JpegArtefacts
 from pipelines.contract import Arena, pack
+from pipelines.distortion import Elastic, Perspective
 from pipelines.errors import ParameterError
+from pipelines.exact_moves import Pad, QuarterTurn
 from pipelines.geometric import (
     Crop,
     HeightShift,
@@ -22,16 +28,27 @@ from pipelines.geometric import (
     WidthShift,
     Zoom,
 )
+from pipelines.histogram import Autocontrast, Equalize
+from pipelines.keras_affine import KerasAffine
 from pipelines.kernels import BORDERS
+from pipelines.mixing import Cutmix, Mixup
+from pipelines.neighbourhood import GaussianBlur, Sharpness
+from pipelines.noise import GaussianNoise
+from pipelines.occlusion import Cutout, Erasing
 from pipelines.photometric import (
     Brightness,
     ChannelShift,
     Contrast,
     Gamma,
+    Invert,
     KerasBrightness,
     KerasChannelShift,
+    Posterize,
+    Solarize,
 )
 from pipelines.pipeline import Pipeline
+from pipelines.policies import RandAugment, TrivialAugment
+from pipelines.rendering import Pool
 from pipelines.resizing import Resize, resample, resample_reference
 from pipelines.transform import Canvas, Geometric
 from tests.golden.pipelines_cases import run, sample_ids
@@ -55,6 +72,10 @@ GEOMETRIC = {
     "crop": st.builds(Crop, height=sides, width=sides, place=st.sampled_from(["drawn", "centre"])),
     "height_shift": st.builds(HeightShift, by=shifts),
     "horizontal_flip": st.builds(HorizontalFlip, probability=chances),
+    "keras_affine": st.builds(KerasAffine, rotation_deg=numbers(0, 400), height_shift=shifts,
+                              width_shift=shifts, shear_deg=numbers(0, 89), zoom=intervals(-3, 20)),
+    "pad": st.builds(Pad, by=st.one_of(st.integers(0, 50), st.tuples(*[st.integers(0, 9)] * 4))),
+    "quarter_turn": st.builds(QuarterTurn, probability=chances),
     "resized_crop": st.builds(ResizedCrop, height=sides, width=sides, area=intervals(0.01, 1.0),
                               aspect_max=numbers(1, 4)),
     "rotation": st.builds(Rotation, max_deg=st.one_of(st.just(0), numbers(0, 360))),
@@ -71,6 +92,9 @@ LINEAR = {
 }
 TABLES = {
     "gamma": st.builds(Gamma, power=intervals(0.1, 10)),
+    "invert": st.builds(Invert, probability=chances),
+    "posterize": st.builds(Posterize, bits=st.tuples(st.integers(1, 4), st.integers(4, 8))),
+    "solarize": st.builds(Solarize, threshold=intervals(0, 256), probability=chances),
     "keras_brightness": st.builds(KerasBrightness, factor=intervals(0, 16)),
 }
 OWN_RANGE = {"keras_channel_shift": st.builds(KerasChannelShift, by=numbers(0, 255))}
@@ -78,7 +102,65 @@ RESIZES = {
     "resize": st.builds(Resize, height=sides, width=sides, fill=numbers(0, 255),
                         fit=st.sampled_from(["stretch", "cover", "contain"]))
 }  # fmt: skip
-STEPS = GEOMETRIC | LINEAR | TABLES | OWN_RANGE | RESIZES
+fills = {
+    "fill": st.sampled_from(["constant", "mean", "noise"]),
+    "level": numbers(0, 255),
+    "probability": chances,
+}
+OCCLUSIONS = {
+    "cutout": st.builds(Cutout, size=numbers(0.01, 30), holes=st.integers(1, 3), **fills),
+    "erasing": st.builds(Erasing, area=intervals(0.01, 1.0), aspect_max=numbers(1, 4), **fills),
+}
+FINISHED = {
+    "augmix": st.builds(AugMix, severity=st.integers(1, 10), width=st.integers(1, 5),
+                        depth=st.sampled_from([(1, 3), (2, 2), (1, 1)]), all_ops=st.booleans(),
+                        border=st.sampled_from(BORDERS), level=numbers(0, 255),
+                        interpolation=st.sampled_from(engine.INTERPOLATIONS),
+                        probability=chances),
+    "autocontrast": st.builds(Autocontrast, cutoff_percent=intervals(0, 49), probability=chances),
+    "colour_jitter": st.builds(ColourJitter, brightness=intervals(0, 16), contrast=intervals(0, 16),
+                               saturation=intervals(0, 16), hue_max_deg=numbers(0, 180)),
+    "elastic": st.builds(Elastic, alpha=intervals(0, 200), sigma_px=numbers(0.5, 16),
+                         border=st.sampled_from(BORDERS), level=numbers(0, 255)),
+    "equalize": st.builds(Equalize, probability=chances),
+    "gaussian_blur": st.builds(GaussianBlur, sigma_px=intervals(0, 16), probability=chances),
+    "gaussian_noise": st.builds(GaussianNoise, std=intervals(0, 255), probability=chances,
+                                per_channel=st.booleans()),
+    "grey": st.builds(Grey, probability=chances),
+    "hue": st.builds(Hue, max_deg=numbers(0, 180), probability=chances),
+    "jpeg_artefacts": st.builds(JpegArtefacts, probability=chances,
+                                quality=st.tuples(st.integers(1, 50), st.integers(50, 100))),
+    "perspective": st.builds(Perspective, distortion=numbers(0, 0.6), level=numbers(0, 255),
+                             border=st.sampled_from(BORDERS)),
+    "saturation": st.builds(Saturation, factor=intervals(0, 16), probability=chances),
+    "sharpness": st.builds(Sharpness, factor=intervals(0, 16), probability=chances),
+}  # fmt: skip
+FREE = GEOMETRIC.keys() - {"crop", "pad", "resized_crop"}
+INSIDE = st.one_of(*(GEOMETRIC[name] for name in sorted(FREE)), *LINEAR.values(),
+                   TABLES["gamma"], TABLES["invert"], *OCCLUSIONS.values(),
+                   *FINISHED.values())  # fmt: skip
+magnitudes = st.sampled_from([(9, 31), (30, 31), (0, 2), (7, 10)])
+POLICIES = {
+    "rand_augment": st.builds(
+        lambda at, **more: RandAugment(magnitude=at[0], num_magnitude_bins=at[1], **more),
+        magnitudes, num_ops=st.integers(1, 4), probability=chances,
+    ),
+    "trivial_augment": st.builds(TrivialAugment, num_magnitude_bins=st.integers(2, 40),
+                                 probability=chances),
+}  # fmt: skip
+CONTAINERS = {
+    "one_of": st.builds(OneOf, steps=st.lists(INSIDE, min_size=1, max_size=3).map(tuple),
+                        probability=chances),
+    "sequence": st.builds(Sequence, steps=st.lists(INSIDE, min_size=1, max_size=3).map(tuple),
+                          probability=chances),
+} | POLICIES  # fmt: skip
+MIXING = {
+    "cutmix": st.builds(Cutmix, alpha=numbers(0.05, 8), probability=chances),
+    "mixup": st.builds(Mixup, alpha=st.sampled_from([0.2, 1.0]), probability=chances),
+}
+STEPS = (
+    GEOMETRIC | LINEAR | TABLES | OWN_RANGE | RESIZES | OCCLUSIONS | FINISHED | CONTAINERS | MIXING
+)
 
 
 @st.composite
@@ -96,6 +178,19 @@ def pipelines(draw, tables=True):
         fill=(draw(numbers(0, 255)),),
         interpolation=draw(st.sampled_from(engine.INTERPOLATIONS)),
     )
+
+
+@st.composite
+def staged_pipelines(draw):
+    """Steps that fuse, steps that do not, containers and at most one mixing step, in any order."""
+    parts = [*GEOMETRIC.values(), *LINEAR.values(), TABLES["gamma"], *OCCLUSIONS.values(),
+             *FINISHED.values(), *CONTAINERS.values()]  # fmt: skip
+    steps = draw(st.lists(st.one_of(*parts), min_size=1, max_size=5))
+    mixing = draw(st.one_of(st.none(), *MIXING.values()))
+    if mixing is not None:
+        steps = draw(st.permutations([*steps, mixing]))
+    return Pipeline(steps=tuple(steps), border=draw(st.sampled_from(BORDERS)),
+                    fill=(draw(numbers(0, 255)),))  # fmt: skip
 
 
 @st.composite
@@ -160,6 +255,31 @@ def test_the_kernel_equals_its_twin_for_float32(pipeline, images, value_range):
     fast = run(pipeline, images, parameters, value_range=value_range)
     plain = run(pipeline, images, parameters, plain=True, value_range=value_range)
     np.testing.assert_array_equal(fast, plain)
+
+
+@checked
+@given(staged_pipelines(), batches())
+def test_stages_equal_their_twins(pipeline, images):
+    """Whatever fuses, stands alone, is spared or is mixed."""
+    parameters = drawn(pipeline, images)
+    fast = run(pipeline, images, parameters)
+    np.testing.assert_array_equal(fast, run(pipeline, images, parameters, plain=True))
+
+
+@checked
+@given(staged_pipelines(), batches())
+def test_a_staged_image_does_not_depend_on_its_batch(pipeline, images):
+    """A row is what it is alone, with its partner wherever that is."""
+    drawn(pipeline, images)
+    stack, ids = np.stack(images), sample_ids(len(images))
+    whom = {"seed": 5, "copies": 9, "pool": Pool(stack, ids)}
+    try:
+        together = pipeline.apply(stack, sample_ids=ids, **whom)
+        alone = [pipeline.apply([image], sample_ids=ids[row : row + 1], **whom)[0]
+                 for row, image in enumerate(images)]  # fmt: skip
+    except ParameterError:
+        assume(False)
+    np.testing.assert_array_equal(together, np.stack(alone))
 
 
 @checked
@@ -289,11 +409,9 @@ def test_memory_beside_the_images_has_no_influence_and_stays_as_it_is(dtype, dat
     for poison in (0, 255):
         arena = arena_with_gaps(images, poison)
         before = arena.values.copy()
-        canvas = Canvas(arena.heights, arena.widths)
-        programs = pipeline.lower(parameters, canvas, arena.channels)
         buffer = np.full(expected.size + 2 * guard, 171, dtype=dtype)
         out = buffer[guard:-guard].reshape(expected.shape)
-        engine.run(programs, arena, pipeline, out)
+        pipeline.render(parameters, arena, out)
         np.testing.assert_array_equal(out, expected)
         assert (buffer[:guard] == 171).all()
         assert (buffer[-guard:] == 171).all()

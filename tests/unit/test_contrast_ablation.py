@@ -73,3 +73,33 @@ def test_a_pipeline_without_such_a_step_is_refused():
     """There is nothing to leave out."""
     with pytest.raises(ConfigError, match="ablation"):
         variants(_pipeline(RESIZE))
+
+
+ONE_OF = {"transform": "one_of", "steps": [ZOOM, FLIP, ZOOM]}
+
+
+def test_a_container_is_left_out_with_everything_in_it():
+    """What it holds is no step of its own to ask about."""
+    pipeline = _pipeline(ONE_OF, FLIP)
+    labels = [variant.label for variant in variants(pipeline)]
+    assert labels == [
+        "without one_of", "without horizontal_flip", "one_of alone", "horizontal_flip alone",
+    ]  # fmt: skip
+    without, *_ = variants(pipeline)
+    assert without.pipeline.step_keys == ("horizontal_flip",)
+
+
+@pytest.mark.parametrize("variant", variants(_pipeline(ZOOM, ONE_OF, FLIP, ONE_OF)),
+                         ids=lambda variant: variant.label)  # fmt: skip
+def test_what_stays_in_a_container_draws_what_it_drew(variant):
+    """Its keys hang on the container's, which stays its own."""
+    whole = _words(_pipeline(ZOOM, ONE_OF, FLIP, ONE_OF))
+    kept = _words(variant.pipeline)
+    assert kept
+    assert kept == {name: whole[name] for name in kept}
+
+
+def test_all_steps_kept_are_the_pipeline():
+    """Keys of steps inside containers among the wanted change nothing."""
+    pipeline = _pipeline(ZOOM, ONE_OF)
+    assert _words(with_steps(pipeline, pipeline.step_keys)) == _words(pipeline)

@@ -171,3 +171,38 @@ def test_options_are_written_as_in_the_file():
     zoom = REGISTRY["zoom"](by=(0.5, 1.5), keep_aspect=True)
     assert options_text(zoom) == "by = [0.5, 1.5], keep_aspect = True"
     assert options_text(REGISTRY["horizontal_flip"]()) == "with its defaults"
+
+
+def test_steps_that_hold_steps_are_drawn_whole(digits):
+    """One card each, and the copies that the pipeline's draws give."""
+    source, population = digits
+    zoom, turn = REGISTRY["zoom"](by=0.3), REGISTRY["rotation"](max_deg=40)
+    holder = REGISTRY["one_of"](steps=(zoom, turn), id="either")
+    pipeline = Pipeline(steps=(REGISTRY["invert"](), holder))
+    row = some_of_every_class(population, 1)[0]
+    picture = draw_gallery(source, population, pipeline, GalleryOptions(kind="steps", seed=7))
+    image = load_images(source, population, [row])[0]
+    alone = Pipeline(steps=(holder,))
+    copy = alone.apply(image[None], seed=7, sample_ids=population.ids[row : row + 1], copies=4)[0]
+    assert picture_holds(picture, copy)
+    three_cards = draw_gallery(
+        source, population, Pipeline(steps=(zoom, turn)), GalleryOptions(kind="steps", seed=7)
+    )
+    assert abs(picture.width - three_cards.width) < 40  # original and two steps: as wide
+
+
+def test_captions_tell_what_happened_in_a_container():
+    """Its steps speak for it; words kept whole and steps that did not happen are not told."""
+    keys = ["one_of", "one_of.zoom", "one_of.invert", "erasing"]
+    yes, no = np.array([1.0]), np.array([0.0])
+    drawn = [{"chosen": no}, {"zoom_x": np.array([1.5]), "active": yes}, {"active": no},
+             {"left_px": np.array([3.0]), "key_0": np.array([77.0]), "active": yes}]  # fmt: skip
+    assert captions(keys, drawn, 0) == ["zoom 1.50", "erasing 3.0 px"]
+    assert captions(["invert"], [{}], 0) == ["invert"]
+    assert captions(["invert"], [{}], 0, with_key=False) == ["invert"]
+
+
+def test_the_options_of_a_container_name_its_steps():
+    """Not the tables of its file."""
+    holder = REGISTRY["one_of"](steps=(REGISTRY["invert"](), REGISTRY["grey"]()), weights=(1, 3))
+    assert options_text(holder) == "steps = invert, grey, weights = [1, 3]"

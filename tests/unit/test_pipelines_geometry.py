@@ -201,7 +201,7 @@ def lowered(steps, sizes, parameters=None):
     pipeline = Pipeline(steps=steps)
     if parameters is None:
         parameters = pipeline.parameters(pipeline.draw(2, sample_ids(len(sizes)), 0), canvas)
-    return pipeline.lower(parameters, canvas, 1)
+    return pipeline.lower(parameters, canvas, 1)[0].programs
 
 
 def whole_window(height, width):

@@ -168,7 +168,7 @@ def test_as_many_images_as_programs_are_asked_for():
     from pipelines.transform import Canvas
 
     canvas = Canvas(images.heights, images.widths)
-    programs = pipeline.lower(pipeline.parameters(words, canvas), canvas, 3)
+    programs = pipeline.lower(pipeline.parameters(words, canvas), canvas, 3)[0].programs
     fewer = images.take(np.array([0]))
     with pytest.raises(ImageContractError, match="1 images"):
         engine.run(programs, fewer, pipeline, np.empty((2, 4, 5, 3), np.uint8))
