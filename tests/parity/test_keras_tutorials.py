@@ -77,14 +77,14 @@ def check_gallery(photo, options):
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
-@pytest.mark.parametrize("options", GALLERY, ids=str)
+@pytest.mark.parametrize("options", GALLERY, ids=", ".join)
 def test_t0_shows_a_gallery_of_each_parameter(options):
     """Six draws of one photo, cast to bytes as the tutorial does."""
     check_gallery(synthetic(1, 64, 64, 3)[0], options)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
-@pytest.mark.parametrize("options", GALLERY[:9], ids=str)
+@pytest.mark.parametrize("options", GALLERY[:9], ids=", ".join)
 def test_t0_shows_a_gallery_of_a_real_photo(real_data, options):
     """At the tutorial's 640 × 640."""
     path = min((real_data / "imagenet_1000_samples").rglob("*.JPEG"))

@@ -129,7 +129,7 @@ def test_more_workers_take_less_time_and_more_memory(monkeypatch):
 
 
 def test_an_index_is_counted_in_constant_memory(tmp_path):
-    """Sixteen times the rows, and at most 24 MiB more; in processes of their own."""
+    """Sixteen times the rows, 256 MiB of ids: at most 64 MiB more; each in its own process."""
     few = scan(open_source("digits"))
     peaks = []
     for count in (2**20, 2**24):
@@ -138,7 +138,7 @@ def test_an_index_is_counted_in_constant_memory(tmp_path):
                         "--pipeline", "digits", "--copies", "5", "--shard-mb", "1")  # fmt: skip
         assert found["images"] == count
         peaks.append(found["peak_rss_anon_mib"])
-    assert peaks[1] - peaks[0] < 24
+    assert peaks[1] - peaks[0] < 64
 
 
 def test_sampling_ends_in_time(real_data):
