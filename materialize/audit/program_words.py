@@ -31,7 +31,7 @@ def program_words(pipeline: Pipeline, stages: tuple[Stage, ...]) -> tuple[str, .
             lines.append(f"{stage.step.name}: {_values(stage)}, on the finished image")
         else:
             lines += _fused(pipeline, stage.programs)
-    return tuple(lines)
+    return tuple(lines) or ("nothing: every pixel stays as it is",)
 
 
 def _values(stage: Applied | Mixed) -> str:

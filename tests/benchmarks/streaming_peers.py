@@ -95,6 +95,11 @@ def directory_of(work: Path, name: str) -> Path:
     return work / f"peer-{name.replace(' ', '-')}"
 
 
+def _count(pair: Pair) -> int:
+    """Images of a batch; under `map`, which lets go of one batch before the next is made."""
+    return len(pair[0])
+
+
 @dataclass
 class Peer:
     """Rounds over epochs: a whole epoch each, or, of a slow peer, the batches that come next.
@@ -116,9 +121,8 @@ class Peer:
         if number < 0:
             return self._warm_up()
         if not self.batches:
-            return sum(len(images) for images, _ in self.epoch(number + 1))
-        coming = itertools.islice(self._coming, self.batches)
-        return sum(len(images) for images, _ in coming)
+            return sum(map(_count, self.epoch(number + 1)))
+        return sum(map(_count, itertools.islice(self._coming, self.batches)))
 
     def facts(self) -> dict[str, float]:
         """The images of a round, and `materialize.loader.order.mixing` of the warm-up's batches."""

@@ -126,9 +126,7 @@ def test_the_program_is_told_in_words(tmp_path):
 def test_a_pipeline_that_moves_nothing_says_so(tmp_path):
     build_dataset(photos(tmp_path / "source"), tmp_path / "out", from_dict({}), Recipe(copies=1))
     explanation = explain_sample(tmp_path / "out", "a/000.png", 0)
-    assert explanation.program == (
-        "one resampling: none needed, every pixel stays in its place", "tone: unchanged",
-    )  # fmt: skip
+    assert explanation.program == ("nothing: every pixel stays as it is",)
     assert explanation.are_draws_equal is None
     np.testing.assert_array_equal(explanation.stored, explanation.original)
 

@@ -1,11 +1,13 @@
 """The README's code runs as it stands there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from materialize.config import read_job
+from pipelines import from_dict
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -25,7 +27,8 @@ def test_the_python_blocks_run_one_after_the_other(tmp_path, monkeypatch, capsys
 
 
 def test_the_job_file_is_a_job_file(tmp_path):
-    (block,) = blocks("toml")
+    block, steps = blocks("toml")
+    assert len(from_dict(tomllib.loads(steps)).moving_steps) == 3
     path = tmp_path / "job.toml"
     path.write_text(block, "utf-8")
     job = read_job(path)
