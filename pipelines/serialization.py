@@ -75,6 +75,30 @@ def to_dict(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
+def to_toml(pipeline: Pipeline) -> str:
+    """The pipeline as a file that `load` reads, without its name."""
+    facts = to_dict(pipeline)
+    lines = [f"{key} = {_in_toml(facts[key])}" for key in ("border", "fill", "interpolation")]
+    for step in facts["step"]:
+        lines += _step_lines(step, "step")
+    return "\n".join(lines) + "\n"
+
+
+def _step_lines(step: Mapping[str, Any], table: str) -> list[str]:
+    """A step's table, and behind it those of the steps it holds."""
+    inner = step.get("steps", [])
+    own = (f"{key} = {_in_toml(value)}" for key, value in step.items() if key != "steps")
+    lines = ["", f"[[{table}]]", *own]
+    for held in inner:
+        lines += _step_lines(held, f"{table}.steps")
+    return lines
+
+
+def _in_toml(value: object) -> str:
+    """JSON writes texts, numbers, truth and lists as TOML does."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
     """The pipeline that plain data describe.
 

@@ -17,8 +17,7 @@ from materialize.errors import ConfigError
 from materialize.metadata.about import About
 from materialize.metadata.facts import DatasetFacts, gather_facts
 from materialize.shards.codecs import find_codec
-from pipelines import Pipeline
-from pipelines.serialization import to_dict
+from pipelines.serialization import to_toml
 
 CARD_FILE = "README.md"
 
@@ -182,22 +181,8 @@ def _pipeline(facts: DatasetFacts) -> str:
         "## Pipeline\n\n"
         f"Copy *e* of an image is a function of the pipeline, the seed {facts.manifest.seed}, the "
         "image's sample id and *e*; training images alone are augmented.\n\n"
-        f"{words}\n\n```toml\n{pipeline_toml(pipeline)}```"
+        f"{words}\n\n```toml\n{to_toml(pipeline)}```"
     )
-
-
-def pipeline_toml(pipeline: Pipeline) -> str:
-    """The pipeline as a file that `pipelines.load` reads."""
-    facts = to_dict(pipeline)
-    lines = [f"{key} = {_in_toml(facts[key])}" for key in ("border", "fill", "interpolation")]
-    for step in facts["step"]:
-        lines += ["", "[[step]]", *(f"{key} = {_in_toml(value)}" for key, value in step.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _in_toml(value: object) -> str:
-    """A value as TOML writes it; JSON is the same for what options are."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 _LOADERS = {"pixels": "StreamingLoader", "prefix": "PrefixLoader"}

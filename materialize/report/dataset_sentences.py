@@ -12,7 +12,7 @@ from materialize.accounting.money import shown_money, times
 from materialize.report.cells import byte_text, counted, listed, three_digits
 from materialize.report.dataset_facts import DatasetFacts, storage_cost
 from materialize.whereabouts import SOURCE_FILE
-from pipelines.serialization import to_dict
+from pipelines.serialization import to_toml
 from pipelines.transform import Transform
 
 _READ_JOB = 100_000
@@ -155,11 +155,7 @@ def build_command(facts: DatasetFacts) -> str:
 
 def pipeline_file(facts: DatasetFacts) -> str:
     """The pipeline as the file that it is loaded from."""
-    parts = to_dict(facts.dataset.pipeline)
-    lines = [f"{k} = {_in_toml(v)}" for k, v in parts.items() if k != "step"]
-    for step in parts["step"]:
-        lines += ["", "[[step]]", *(f"{k} = {_in_toml(v)}" for k, v in step.items())]
-    return "\n".join(lines)
+    return to_toml(facts.dataset.pipeline)
 
 
 def _options(step: Transform) -> str:
@@ -180,11 +176,6 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _in_toml(value: object) -> str:
-    """JSON writes texts, numbers, truth and lists as TOML does."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def source_note(facts: DatasetFacts) -> Iterator[tuple[str, Any]]:

@@ -9,9 +9,8 @@ import pytest
 from materialize import About, build, write_card
 from materialize.errors import ConfigError
 from materialize.manifest import load_latest
-from materialize.metadata.card import pipeline_toml
 from pipelines import from_dict, load, preset_names
-from pipelines.serialization import canonical_text
+from pipelines.serialization import canonical_text, to_toml
 from tests.export_cases import CLASSES, pictures
 from tests.export_cases import build as build_cases
 
@@ -52,19 +51,22 @@ def test_the_toml_is_the_pipeline(dataset, card):
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_survives_being_written_down(name):
-    text = pipeline_toml(load(name))
+    text = to_toml(load(name))
     assert canonical_text(from_dict(tomllib.loads(text))) == canonical_text(load(name))
 
 
 def test_what_differs_from_defaults_is_written_down():
-    """Border, fill, interpolation, an id and intervals: other pixels without any one of them."""
+    """Border, fill, interpolation, an id, intervals, steps within steps: none may be lost."""
     facts = {
         "border": "constant", "fill": [1.5, 2.0, 255.0], "interpolation": "nearest",
         "step": [{"transform": "rotation", "max_deg": 7.5, "id": 'a "b"'},
+                 {"transform": "one_of", "weights": [1.0, 2.0], "probability": 0.5, "steps": [
+                     {"transform": "erasing", "fill": "noise"},
+                     {"transform": "sequence", "steps": [{"transform": "zoom", "by": 0.1}]}]},
                  {"transform": "brightness", "factor": [0.8, 1.2]}],
     }  # fmt: skip
     pipeline = from_dict(facts)
-    again = from_dict(tomllib.loads(pipeline_toml(pipeline)))
+    again = from_dict(tomllib.loads(to_toml(pipeline)))
     assert canonical_text(again) == canonical_text(pipeline)
 
 
