@@ -22,6 +22,7 @@ from h5py import h5d, h5f, h5fd, h5p
 from numpy.typing import NDArray
 
 from materialize.errors import ShardUntrustedError
+from materialize.shards.locking import LIBHDF5
 
 _FACTS = "facts"
 """The root attribute that holds everything that is no column, as JSON."""
@@ -50,7 +51,7 @@ def columns_to_bytes(columns: Mapping[str, NDArray[Any]], facts: Mapping[str, An
     Exactness: the same bytes in every run with one build of h5py; HDF5 stores no times here.
     """
     buffer = io.BytesIO()
-    with h5py.File(_created(buffer)) as file:
+    with LIBHDF5, h5py.File(_created(buffer)) as file:
         # One fixed-length ASCII value: a variable-length one would live in a heap and be refused.
         file.attrs[_FACTS] = np.bytes_(json.dumps(facts, sort_keys=True, separators=(",", ":")))
         for name in sorted(columns):
@@ -87,7 +88,7 @@ def columns_from_bytes(
         file = h5py.File(io.BytesIO(image), "r")
     except (OSError, ValueError) as error:
         raise _untrusted("it is not an HDF5 file") from error
-    with file:
+    with LIBHDF5, file:
         try:
             return _checked_columns(file, len(image), specs), _checked_facts(file)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ chunks written in row order. With these settings HDF5 1.14.6 (h5py 3.14) and 2.0
 wrote the same files; in the format of 1.10 they did not (another version of the layout message).
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from materialize.shards import layout
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
 from materialize.shards.layout import ShardSpec
+from materialize.shards.locking import LIBHDF5
 
 _NO_TRACKING = {"track_times": False, "track_order": False}
 """Said aloud because h5py takes the default of the second from a setting of the process."""
@@ -65,12 +67,14 @@ def write_container(
         Where the pixels are, or are to be put.
     """
     buffer.reset()
-    with h5py.File(_create(buffer, spec)) as file:
-        _write_attributes(file, root_attributes(spec, class_names))
-        for name in spec.columns():
-            dataset = file.create_dataset(name, data=columns[name], **_NO_TRACKING)
-            if name in ("draws", "parameters"):
-                _write_attributes(dataset, columns_attributes(spec))
+    with contextlib.ExitStack() as opened:
+        with LIBHDF5:
+            file = opened.enter_context(h5py.File(_create(buffer, spec)))
+            _write_attributes(file, root_attributes(spec, class_names))
+            for name in spec.columns():
+                dataset = file.create_dataset(name, data=columns[name], **_NO_TRACKING)
+                if name in ("draws", "parameters"):
+                    _write_attributes(dataset, columns_attributes(spec))
         if blocks is None:
             placement = Placement(_allocate_pixels(file, spec), spec.images.num_bytes)
             buffer.reserve(placement.region)
@@ -159,8 +163,9 @@ def _write_chunks(file: h5py.File, spec: ShardSpec, blocks: Iterable[bytes]) -> 
         **codec.options,
         **_NO_TRACKING,
     )
-    for number, block in enumerate(blocks):
-        dataset.id.write_direct_chunk((number * chunk[0], 0, 0, 0), block)
+    for number, block in enumerate(blocks):  # encoded in between, while others may use libhdf5
+        with LIBHDF5:
+            dataset.id.write_direct_chunk((number * chunk[0], 0, 0, 0), block)
     stored: int = dataset.id.get_storage_size()
     return stored
 

@@ -15,6 +15,8 @@ import numpy as np
 from h5py import h5d, h5f, h5p, h5s, h5t, h5z
 from numpy.typing import NDArray
 
+from materialize.shards.locking import LIBHDF5
+
 EncodeBlock = Callable[[NDArray[Any]], bytes]
 """(n, H, W, C) images → one block."""
 
@@ -40,14 +42,14 @@ def encode_by_filter(options: Mapping[str, Any]) -> EncodeBlock:
             the bytes of.
 
     Returns:
-        An encoder of (n, H, W, C) images, for one thread at a time: libhdf5 has one lock.
+        An encoder of (n, H, W, C) images; threads wait for each other, as libhdf5 has one lock.
     """
     name, given = options["compression"], options["compression_opts"]
     filter_number = _NUMBERS.get(name, name)
     parameters = given if isinstance(given, tuple) else (given,)
 
     def encode(images: NDArray[Any]) -> bytes:
-        with h5py.File(_in_memory()) as file:
+        with LIBHDF5, h5py.File(_in_memory()) as file:
             creation = h5p.create(h5p.DATASET_CREATE)
             creation.set_chunk(images.shape)
             creation.set_filter(filter_number, h5z.FLAG_MANDATORY, parameters)

@@ -21,6 +21,7 @@ from materialize.errors import ShardUntrustedError
 from materialize.shards import layout
 from materialize.shards.codecs import Codec, find_codec
 from materialize.shards.layout import Column, ShardEntry, ShardSpec
+from materialize.shards.locking import LIBHDF5
 from materialize.shards.mapping import MappedFile
 
 _MAX_TEXT_BYTES = 64 << 20
@@ -29,13 +30,17 @@ _MAX_TEXT_BYTES = 64 << 20
 
 @contextlib.contextmanager
 def hdf5_errors(name: str) -> Iterator[None]:
-    """Turn what h5py raises about a file with the right digest into a `ShardUntrustedError`.
+    """Hold libhdf5, and turn what it raises about a file with the right digest into our error.
 
     Args:
         name: of the file, for messages.
+
+    Raises:
+        ShardUntrustedError: h5py raised.
     """
     try:
-        yield
+        with LIBHDF5:
+            yield
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
         raise ShardUntrustedError(
             f"{name} has the digest of its manifest and HDF5 cannot read it ({error}): neither was "

@@ -47,11 +47,11 @@ MATERIALIZE = (
     # what everything stands on
     "accounting.__init__ accounting.apportionment audit.program_words",
     "canonical console environment errors estimation.__init__ estimation.intervals",
-    "loader.starting orphans shards.encoding shards.fidelity shards.parts system_calls",
+    "loader.starting orphans shards.fidelity shards.parts system_calls",
     "audit.__init__ libraries metadata.__init__ metadata.about pictures.__init__",
     "pictures.captions pictures.sheet",
-    "shards.memory sources.base sources.naming sources.strictness",
-    "atomic audit.explained audit.subprocesses config exit_codes parallel",
+    "shards.locking shards.memory sources.base sources.naming sources.strictness",
+    "atomic audit.explained audit.subprocesses config exit_codes parallel shards.encoding",
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
     "sources.tabular sources.values",

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -78,10 +79,30 @@ def test_threads_encode_the_same_as_one(codec):
     cases = [shard_case(60, (32, 32, 3)).images + np.uint8(i) for i in range(8)]
     found = find_codec(codec)
     alone = [encode_block(found, images[: 1 if found.is_picture else 60]) for images in cases]
-    with ThreadPoolExecutor(4) as threads:
+    with switching_often(), ThreadPoolExecutor(4) as threads:
         jobs = [images[: 1 if found.is_picture else 60] for images in cases] * 4
         together = list(threads.map(lambda images: encode_block(found, images), jobs))
     assert together == alone * 4
+
+
+@pytest.mark.parametrize("codec", ["raw", "zstd", "gzip", "png"])
+def test_threads_write_the_same_shards_as_one(codec):
+    cases = [shard_case(60, (8, 8, 3), codec=codec, copy=copy) for copy in range(8)]
+    alone = [case.write() for case in cases]
+    with switching_often(), ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda case: case.write(), cases * 4))
+    assert together == alone * 4
+
+
+@contextmanager
+def switching_often():
+    """Threads take turns so often that what needs a lock and has none fails here."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 READ = """
