@@ -25,7 +25,7 @@ PIPELINES = (
     "dirichlet",
     "coordinates blending transform",
     "geometric photometric program kernels composition placement compression exact_moves fields",
-    "resizing contract reference keras_affine",
+    "resizing contract reference keras_affine objects",
     "engine occlusion mixing levels resampling",
     "chroma filtering histogram moving noise projection",
     "colour displacement neighbourhood",
@@ -52,6 +52,7 @@ MATERIALIZE = (
     "pictures.captions pictures.sheet",
     "shards.locking shards.memory sources.base sources.naming sources.strictness",
     "atomic audit.explained audit.subprocesses config exit_codes parallel shards.encoding",
+    "sources.targets",
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
     "sources.tabular sources.values",
