@@ -53,6 +53,8 @@ class _ContrastCommand(SectionedCommand):
               "experiment or the job file unless given.")  # fmt: skip
 @click.option("--quick/--full", default=None, help="The quick form, or the full one; quick unless "
               "given, where there is one.")  # fmt: skip
+@click.option("--variant", metavar="NAME", help="One of the file's variants, such as another "
+              "pipeline; the file as it stands unless given.")  # fmt: skip
 @click.option("--arms", metavar="ARM,…", help="Of none, offline, on-the-fly, prefix.")
 @click.option("--copies", metavar="K,…", help="The K's of the offline arm.")
 @click.option("--seeds", type=int, metavar="N", help="Trainings of each arm.")
@@ -83,7 +85,8 @@ def contrast(
     for caveat in job.caveats:
         notify(caveat)
     start_keras()
-    work = Path(output or f"{experiment or Path(str(job_file)).stem}-contrast")
+    name = experiment or Path(str(job_file)).stem
+    work = Path(output or "-".join(filter(None, (name, job.variant, "contrast"))))
     with (
         interruption_noted(lambda: _kept(work)), orderly_end(work), notices_shown(),
         progress_shown() as progress,
@@ -190,7 +193,8 @@ def print_contrast(result: "ContrastResult") -> None:
 
     # Only experiments that come with the package have two forms that people know of.
     form = f" ({result.form} form)" if result.experiment is not None else ""
-    click.echo(f"{result.title}{form}\n")
+    variant = "" if result.variant is None else f", {result.variant}"
+    click.echo(f"{result.title}{variant}{form}\n")
     table("Test accuracy", [_accuracy_row(arm) for arm in result.arms])
     table("Seconds of a training", [_time_row(arm) for arm in result.arms])
     table(

@@ -66,7 +66,8 @@ def conclude(
     summaries = [_summary(arm, bench, runs, scores) for arm in reported]
     verdicts, smallest = smallest_sufficient(list(_verdicts(job, reported, runs, scores)))
     return ContrastResult(
-        title=job.title, experiment=job.experiment, form=job.form, command=command,
+        title=job.title, experiment=job.experiment, form=job.form, variant=job.variant,
+        command=command,
         job=job.to_json(), dataset=bench.foundation.describe(job), environment=_environment(),
         runs=tuple(runs), ensembles=tuple(ensembles), arms=tuple(summaries),
         verdicts=verdicts, smallest_sufficient=smallest, margin=job.margin,

@@ -17,6 +17,9 @@
     service = "s3-standard"
     months = 12
 
+    [variant.erasing]              # what --variant erasing changes: another contrast of this kind
+    pipeline = "photos224-erasing"
+
     [quick]                        # what --quick changes, training and excerpt included
     seeds = 2
     [quick.training]
@@ -58,6 +61,8 @@ class Changes:
 
     quick: bool | None = None
     """None takes the quick form where the file has one."""
+    variant: str | None = None
+    """One of the file's variants; None is the file as it stands."""
     source: str | None = None
     arms: tuple[str, ...] | None = None
     copies: tuple[int, ...] | None = None
@@ -69,7 +74,7 @@ class Changes:
 _OWN_KEYS = tuple(
     key_of(f.name)
     for f in fields(ContrastJob)
-    if f.name not in ("images", "experiment", "form")
+    if f.name not in ("images", "experiment", "form", "variant")
 )  # fmt: skip
 
 
@@ -128,6 +133,7 @@ def parse_contrast(
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         _refuse(f"{origin}: expected a contrast in TOML, got: {error}", path=origin)
+    data = _varied(data, data.pop("variant", {}), changes.variant, origin)
     quick: Any = data.pop("quick", None)
     if quick is not None and not isinstance(quick, Mapping):
         _refuse(f"{origin}: quick: expected a table [quick], got {quick!r}", found=quick)
@@ -155,10 +161,30 @@ def parse_contrast(
     cost = _cost(own.pop("cost", None), f"{origin}: [cost]", folder)
     options = _values(own, ContrastJob, origin) | given
     return ContrastJob(
-        images=images, form="quick" if is_quick else "full", excerpt=excerpt,
+        images=images, form="quick" if is_quick else "full", variant=changes.variant,
+        excerpt=excerpt,
         training=_record(training, TrainingSettings, f"{origin}: [training]"),
         published=tuple(published), cost=cost, **options,
     )  # fmt: skip
+
+
+def _varied(
+    data: Mapping[str, Any], variants: Any, name: str | None, origin: str
+) -> dict[str, Any]:
+    """The file with what one of its variants changes."""
+    is_good = isinstance(variants, Mapping)
+    if not is_good or not all(isinstance(table, Mapping) for table in variants.values()):
+        _refuse(f"{origin}: variant: expected tables [variant.NAME], got {variants!r}",
+                found=variants)  # fmt: skip
+    if name is None:
+        return dict(data)
+    if name not in variants:
+        close = difflib.get_close_matches(name, variants, n=1)
+        known = f"known are {', '.join(variants)}" if variants else "the file has no variants"
+        hint = f"did you mean {close[0]!r}?" if close else known
+        _refuse(f"{origin}: there is no variant {name!r}; {hint}", expected=list(variants),
+                found=name)  # fmt: skip
+    return _overlaid(data, variants[name])
 
 
 def _check_required(data: Mapping[str, Any], changes: Changes, origin: str) -> None:

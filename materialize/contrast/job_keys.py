@@ -26,6 +26,7 @@ KEYS: Mapping[str, str] = {
     "cost": "A table: service, months, prices and more for the money lines.",
     "published": "Tables: measure, setting and value of a tutorial's figures.",
     "notes": "Sentences for the report.",
+    "variant": "Tables by name: what --variant NAME changes of all this.",
     "quick": "A table: what --quick changes of all this.",
 }
 """A contrast's own keys."""
@@ -121,6 +122,12 @@ by = 0.13
 # setting = "their words for what was trained"
 # value = 0.93
 # arm = "on-the-fly"
+
+# What a variant changes: `materialize contrast contrast.toml --variant flipped`
+# [variant.flipped]
+# title = "Digits, flipped"
+# [[variant.flipped.pipeline.step]]
+# transform = "horizontal_flip"
 
 # What the quick form changes: `materialize contrast contrast.toml` is quick where there is one
 # [quick]

@@ -43,6 +43,8 @@ class ContrastJob:
     experiment: str | None = None
     form: str = "full"
     """``quick`` or ``full``."""
+    variant: str | None = None
+    """Which of the file's variants this is; None for the file as it stands."""
     prepare: str | None = None
     """A preparation of `materialize.contrast.preparations` that turns the source into a table."""
     excerpt: Excerpt = field(default_factory=Excerpt)

@@ -246,6 +246,8 @@ class ContrastResult:
     """Name of the experiment file; None for a job of the user's own."""
     form: str
     """``quick`` or ``full``."""
+    variant: str | None = None
+    """Of the experiment or job file; None for the file as it stands."""
     command: str
     """What makes this result again."""
     job: dict[str, Any]

@@ -72,8 +72,9 @@ def effect(result: ContrastResult) -> str:
 
 
 def origin(result: ContrastResult) -> str:
-    """Of which experiment this is, in which form and from when."""
+    """Of which experiment and variant this is, in which form and from when."""
     of = f" of experiment {result.experiment}" if result.experiment else ""
+    of += f", variant {result.variant}" if result.variant else ""
     date = result.date[:16].replace("T", " ")
     return f"{result.form.capitalize()} form{of}, {date} UTC."
 

@@ -52,6 +52,38 @@ def test_the_full_form_is_taken_on_demand():
     assert (job.form, job.training.epochs, job.excerpt.test_per_class) == ("full", 20, None)
 
 
+VARIED = f"""{JOB}
+[variant.flipped]
+title = "flipped photos"
+[[variant.flipped.pipeline.step]]
+transform = "horizontal_flip"
+"""
+
+
+def test_a_variant_changes_the_file_and_the_quick_form_changes_both():
+    job = _parse(VARIED, variant="flipped")
+    assert (job.title, job.variant, job.seeds) == ("flipped photos", "flipped", 2)
+    assert pipeline_of(job.images).step_keys == ("horizontal_flip",)
+
+
+def test_a_file_with_variants_stands_for_itself():
+    job = _parse(VARIED)
+    assert (job.title, job.variant, job.images.pipeline) == ("photos", None, "cifar10")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (VARIED, "there is no variant 'flip'; did you mean 'flipped'?"),
+        (JOB, "there is no variant 'flip'; the file has no variants"),
+        (f"variant = 3\n{JOB}", r"variant: expected tables \[variant.NAME\], got 3"),
+    ],
+)
+def test_a_variant_that_is_not_there_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        _parse(text, variant="flip")
+
+
 def test_a_file_without_a_quick_form_is_full():
     """Even with --quick."""
     assert _parse(JOB.partition("[quick]")[0], quick=True).form == "full"
