@@ -121,10 +121,10 @@ def affine_of(ranges: Ranges) -> KerasAffine:
     """
     low, high = ranges.zoom_range
     return KerasAffine(
-        rotation_deg=abs(float(ranges.rotation_range)),
+        rotation_deg=abs(float(ranges.rotation_range or 0)),  # None is 0 to Keras
         height_shift=_shift_range(ranges.height_shift_range),
         width_shift=_shift_range(ranges.width_shift_range),
-        shear_deg=abs(float(ranges.shear_range)),
+        shear_deg=abs(float(ranges.shear_range or 0)),
         zoom=(float(low), float(high)),
     )
 
@@ -157,7 +157,7 @@ def steps_of(ranges: Ranges, *, white: float = 255.0) -> tuple[Transform, ...]:
 
 def _shift_like_keras(given: Any, side: int, random: np.random.RandomState) -> float:
     """One shift in pixels."""
-    if not np.any(given):
+    if not (len(given) if np.ndim(given) else given):
         return 0
     try:  # a list of values, or an integer
         shift = random.choice(given) * random.choice([-1, 1])
@@ -168,6 +168,8 @@ def _shift_like_keras(given: Any, side: int, random: np.random.RandomState) -> f
 
 def _shift_range(given: Any) -> ShiftRange:
     """A Keras range as the steps have it: a list, a positive integer, or a number otherwise."""
+    if given is None or np.size(given) == 0:
+        return 0
     if np.ndim(given):
         return tuple(float(value) for value in given)
     try:

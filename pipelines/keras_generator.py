@@ -20,12 +20,15 @@ _ITERATORS = ("DataFrameIterator", "DirectoryIterator", "Iterator", "NumpyArrayI
 """Also importable from here, as they are beside Keras' class."""
 
 _DEPRECATED = {
-    "has_ext": "filenames in the dataframe have to match the exact filenames in disk.",
-    "sort": "batches will be created in the same order than the filenames provided if `shuffle` is "
-    "set to `False`.",
-    "drop_duplicates": "you can drop duplicates by using the pandas.DataFrame.drop_duplicates "
-    "method.",
+    "has_ext": "has_ext is deprecated, filenames in the dataframe have to match the exact "
+    "filenames in disk.",
+    "sort": "sort is deprecated, batches will be created in thesame order than the filenames "
+    "provided if `shuffle`is set to `False`.",
+    "other": '`class_mode="other"` is deprecated, please use `class_mode="raw"`.',
+    "drop_duplicates": "drop_duplicates is deprecated, you can drop duplicates by using the "
+    "pandas.DataFrame.drop_duplicates method.",
 }
+"""In Keras' order and words, missing spaces included."""
 
 
 class ImageDataGenerator(GeneratorProcessing):
@@ -43,6 +46,8 @@ class ImageDataGenerator(GeneratorProcessing):
     * ``fit`` copies no array, and whitens images of any size in bounded memory.
     * Brightness of floats in [0, 1] is relative to 1; Keras makes such images black. A warning
       says so.
+    * An argument of ``flow_from_dataframe`` that nobody knows is an error; Keras ignores it.
+    * Integers can be standardised, and images of any number of channels brightened.
     * `materialize` writes the augmented copies into a dataset; `to_pipeline` is the augmentation,
       `to_standardization` the rest.
 
@@ -160,17 +165,13 @@ class ImageDataGenerator(GeneratorProcessing):
         Also takes ``keep_aspect_ratio``, and warns of the arguments that Keras has deprecated.
         """
         keep_aspect_ratio = bool(deprecated.pop("keep_aspect_ratio", False))
-        unknown = sorted(deprecated.keys() - _DEPRECATED)
+        unknown = sorted(deprecated.keys() - (_DEPRECATED.keys() - {"other"}))
         if unknown:  # Keras swallows them, misspelled ones too
             raise TypeError(f"flow_from_dataframe() got unexpected keyword arguments: {unknown}")
-        for name, advice in _DEPRECATED.items():
-            if name in deprecated:
-                message = f"{name} is deprecated, {advice}"
+        for name, message in _DEPRECATED.items():
+            if name in deprecated or name == class_mode == "other":
                 warnings.warn(message, DeprecationWarning, stacklevel=2)
-        if class_mode == "other":
-            message = '`class_mode="other"` is deprecated, please use `class_mode="raw"`.'
-            warnings.warn(message, DeprecationWarning, stacklevel=2)
-            class_mode = "raw"
+        class_mode = "raw" if class_mode == "other" else class_mode
         made = _flows("DataFrameIterator")(
             dataframe, directory, self, x_col=x_col, y_col=y_col, weight_col=weight_col,
             target_size=target_size, color_mode=color_mode, classes=classes,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import ParameterError
 from pipelines.keras_draws import Drawn, draw_by_address, draw_like_keras
 from pipelines.keras_fitting import FittingOptions, fit_blocks
 from pipelines.keras_pixels import Sampling, is_unit_range, transform_images
@@ -77,6 +78,7 @@ class GeneratorProcessing(GeneratorSettings):
         """
         if self.preprocessing_function:
             x = _as_image(self.preprocessing_function(x), x)
+        x = np.asarray(x)
         if x.dtype.kind != "f":
             x = x.astype(self.dtype)
         if self.rescale:
@@ -176,11 +178,7 @@ class GeneratorProcessing(GeneratorSettings):
         Returns:
             A new array of x's shape in the generator's dtype.
         """
-        overridden = [
-            getattr(getattr(self, name), "__func__", None) is not getattr(GeneratorProcessing, name)
-            for name in ("get_random_transform", "apply_transform")
-        ]
-        if any(overridden):
+        if self._overrides("get_random_transform", "apply_transform"):
             words = draw_words(step_keys(seed, "generator", 1), counters(sample_ids, copy))[:, 0]
             images = x.astype(self.dtype)
             for row, image in enumerate(images):
@@ -198,14 +196,20 @@ class GeneratorProcessing(GeneratorSettings):
         Image by image where a step takes more than one value at a time, so that an image does not
         depend on its batch; all at once where none does.
         """
-        is_own = getattr(self.standardize, "__func__", None) is GeneratorProcessing.standardize
         by_image = self.preprocessing_function or self.samplewise_center or self.zca_whitening
-        if is_own and not (by_image or self.samplewise_std_normalization):
+        if not (self._overrides("standardize") or by_image or self.samplewise_std_normalization):
             result: Images = self.standardize(x)
             return result
         for row in range(len(x)):
             x[row] = self.standardize(x[row].copy())
         return x
+
+    def _overrides(self, *names: str) -> bool:
+        """Whether a subclass, or whoever set an attribute, has methods of these names."""
+        return any(
+            getattr(getattr(self, name), "__func__", None) is not getattr(GeneratorProcessing, name)
+            for name in names
+        )
 
     def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         return shape[self.row_axis - 1], shape[self.col_axis - 1]
@@ -241,17 +245,31 @@ class GeneratorProcessing(GeneratorSettings):
         """(m, H, W, C) float32, rescaled and transformed, round after round."""
         is_unit = self.brightness_range is not None and is_unit_range(images, scale=scale)
         size = self._size(images.shape[1:])
+        is_own = not self._overrides("random_transform", "get_random_transform", "apply_transform")
         for _ in range(rounds):
             for start in range(0, len(images), _BLOCK_IMAGES):
                 block = images[start : start + _BLOCK_IMAGES].astype(self.dtype)
                 block *= scale
-                drawn = [draw_like_keras(self, size, random) for _ in block]
-                moved = self._transformed(block, drawn, is_unit)
+                if is_own:
+                    drawn = [draw_like_keras(self, size, random) for _ in block]
+                    moved = self._transformed(block, drawn, is_unit)
+                else:
+                    seeds = random.randint(2**32, size=len(block), dtype=np.int64)
+                    moved = np.stack(
+                        [self.random_transform(one, int(seed))
+                         for one, seed in zip(block, seeds, strict=True)]
+                    )  # fmt: skip
                 yield np.moveaxis(moved, self.channel_axis, 3).astype(self._precision())
 
 
 def _as_image(result: Any, image: Images) -> Images:
     """What a preprocessing function returned, as a writable array; a number fills the image."""
+    if result is None:  # Keras would feed NaN
+        raise ParameterError(
+            "preprocessing_function: expected it to return an image or a number, got None; let it "
+            "end with `return image`",
+            {"name": "preprocessing_function", "expected": "an image or a number", "found": None},
+        )
     values = np.asarray(result)
     if values.ndim == 0:
         return np.full(image.shape, values, values.dtype)

@@ -7,7 +7,7 @@ by the class itself: it takes what Keras takes.
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipelines.errors import ParameterError
@@ -19,6 +19,9 @@ _NO_FUNCTION = (
     "a function has no text by which stored images could be made again: leave it out, and call it "
     "on the batches that are read"
 )
+_OVERRIDES = ", which overrides setting of "
+_OVERRIDES_TOO = " which overrides setting of"
+"""As Keras has it: programs may look for the sentence."""
 _INTERPOLATIONS = {0: "nearest", 1: "bilinear"}
 
 
@@ -64,7 +67,6 @@ class GeneratorSettings:
         self.width_shift_range = width_shift_range
         self.height_shift_range = height_shift_range
         self.shear_range = shear_range
-        self.zoom_range: Sequence[float] = _zoom_interval(zoom_range)
         self.channel_shift_range = channel_shift_range
         self.fill_mode = fill_mode
         self.cval = cval
@@ -95,7 +97,16 @@ class GeneratorSettings:
         self.mean: Any = None
         self.std: Any = None
         self.zca_whitening_matrix: Any = None
-        self._override()
+        self.zoom_range: Sequence[float] = _zoom_interval(zoom_range)
+        self._override(
+            {
+                "zca_whitening": zca_whitening,
+                "featurewise_center": featurewise_center,
+                "featurewise_std_normalization": featurewise_std_normalization,
+                "samplewise_center": samplewise_center,
+                "samplewise_std_normalization": samplewise_std_normalization,
+            }
+        )
         if brightness_range is not None and (
             not isinstance(brightness_range, tuple | list) or len(brightness_range) != 2
         ):
@@ -105,21 +116,18 @@ class GeneratorSettings:
             )
         self.brightness_range: Sequence[float] | None = brightness_range
 
-    def _override(self) -> None:
+    def _override(self, given: Mapping[str, bool]) -> None:
         """Sets what other parameters imply, and says so, as Keras does."""
-        for given, changed, wanted in (
-            ("zca_whitening", "featurewise_center", True),
-            ("zca_whitening", "featurewise_std_normalization", False),
-            ("featurewise_std_normalization", "featurewise_center", True),
-            ("samplewise_std_normalization", "samplewise_center", True),
+        for name, changed, wanted, overrides in (
+            ("zca_whitening", "featurewise_center", True, _OVERRIDES),
+            ("zca_whitening", "featurewise_std_normalization", False, _OVERRIDES_TOO),
+            ("featurewise_std_normalization", "featurewise_center", True, _OVERRIDES),
+            ("samplewise_std_normalization", "samplewise_center", True, _OVERRIDES),
         ):
-            if getattr(self, given) and bool(getattr(self, changed)) is not wanted:
+            if given[name] and bool(given[changed]) is not wanted:
                 setattr(self, changed, wanted)
-                warnings.warn(
-                    f"This ImageDataGenerator specifies `{given}`, which overrides setting of "
-                    f"`{changed}`.",
-                    stacklevel=3,
-                )
+                message = f"This ImageDataGenerator specifies `{name}`{overrides}`{changed}`."
+                warnings.warn(message, stacklevel=3)
 
     @property
     def validation_split(self) -> float:

@@ -18,6 +18,7 @@ from materialize.flows.recording import (
     record_copies,
 )
 from pipelines.keras_pixels import is_unit_range
+from pipelines.keras_settings import keras_setting
 
 
 class NumpyArrayIterator(Iterator):
@@ -66,8 +67,8 @@ class NumpyArrayIterator(Iterator):
         dtype: Any = None,
     ) -> None:
         """Checks and splits the arrays."""
-        self.dtype = image_data_generator.dtype if dtype is None else dtype
-        self.data_format = data_format or "channels_last"
+        self.dtype = keras_setting("floatx", "float32") if dtype is None else dtype
+        self.data_format = data_format or keras_setting("image_data_format", "channels_last")
         images, x_misc = _separated(x)
         _check_lengths(images, y, sample_weight)
         labels = None if y is None else np.asarray(y)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from materialize.flows.file_batches import BatchFromFilesMixin
 from materialize.flows.iterator import Indices, Iterator, text_ids
-from materialize.flows.processing import Processing
+from pipelines.keras_settings import keras_setting
 
 
 class DirectoryIterator(BatchFromFilesMixin, Iterator):
@@ -23,7 +23,7 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
 
     Args:
         directory: the folder.
-        image_data_generator: whose parameters.
+        image_data_generator: whose parameters; None leaves images as they are.
         target_size: (height, width) that files are resized to.
         color_mode: ``grayscale``, ``rgb`` or ``rgba``.
         classes: the class folders in the order of their numbers; None: all, sorted.
@@ -51,7 +51,7 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
     def __init__(  # noqa: PLR0913  # the arguments of Keras
         self,
         directory: Any,
-        image_data_generator: Processing,
+        image_data_generator: Any,
         target_size: tuple[int, int] = (256, 256),
         color_mode: str = "rgb",
         classes: Sequence[str] | None = None,
@@ -70,9 +70,10 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
         dtype: Any = None,
     ) -> None:
         """Lists the files."""
+        data_format = data_format or keras_setting("image_data_format", "channels_last")
         self.set_processing_attrs(
-            image_data_generator, target_size, color_mode, data_format or "channels_last",
-            save_to_dir, save_prefix, save_format, subset, interpolation, keep_aspect_ratio,
+            image_data_generator, target_size, color_mode, data_format, save_to_dir, save_prefix,
+            save_format, subset, interpolation, keep_aspect_ratio,
         )  # fmt: skip
         if class_mode not in self.allowed_class_modes:
             raise ValueError(
@@ -81,7 +82,7 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
             )
         self.directory = directory
         self.class_mode = class_mode
-        self.dtype = image_data_generator.dtype if dtype is None else dtype
+        self.dtype = keras_setting("floatx", "float32") if dtype is None else dtype
         names = list(classes) if classes else _class_folders(directory)
         self.num_classes = len(names)
         self.class_indices = {name: number for number, name in enumerate(names)}

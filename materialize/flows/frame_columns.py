@@ -85,7 +85,8 @@ def _check_two(rows: Any, y_col: str, classes: Sequence[str] | None) -> None:
 
 
 def _all_are(values: Any, kinds: type | tuple[type, ...]) -> bool:
-    return all(isinstance(value, kinds) for value in values)
+    # Several columns where one is meant: iterating over them would give their names.
+    return values.ndim == 1 and all(isinstance(value, kinds) for value in values)
 
 
 def _is_numeric(values: Any) -> bool:

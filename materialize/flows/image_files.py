@@ -108,6 +108,10 @@ class SavedBatches:
 
         Names are ``PREFIX_INDEX_EPOCH-HASH.FORMAT``; the hash is of the seed and the file's bytes,
         so that two files of one name are one image.
+
+        Raises:
+            ValueError: Pillow knows no such format.
+            StorageError: the directory is not there, or the disk is full.
         """
         for image, index in zip(batch, indices, strict=True):
             last = image.transpose(1, 2, 0) if self.data_format == "channels_first" else image
@@ -120,10 +124,12 @@ class SavedBatches:
         levels, ends = self._levels(image)
         picture = to_picture(levels)
         options: dict[str, Any] = {}
-        kind = "jpeg" if self.format.lower() == "jpg" else self.format.lower()
-        if kind == "jpeg" and picture.mode == "RGBA":
+        kind = Image.registered_extensions().get(f".{self.format}".lower())
+        if kind is None:
+            raise ValueError(f"unknown file extension: .{self.format}")
+        if kind == "JPEG" and picture.mode == "RGBA":
             picture = picture.convert("RGB")
-        if kind == "png" and ends is not None:
+        if kind == "PNG" and ends is not None:
             text = PngInfo()
             text.add_text("low", repr(ends[0]))
             text.add_text("high", repr(ends[1]))

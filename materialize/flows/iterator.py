@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Generator
 from contextvars import ContextVar
+from operator import index
 from typing import Any, Self
 
 import numpy as np
@@ -67,7 +68,7 @@ class Iterator:
         self.use_multiprocessing, self.max_queue_size = use_multiprocessing, max_queue_size
         self.n = n
         self.batch_size = batch_size
-        self.seed = secrets.randbits(_FRESH_SEED_BITS) if seed is None else int(seed)
+        self.seed = secrets.randbits(_FRESH_SEED_BITS) if seed is None else index(seed)
         step_keys(self.seed, "order", 1)  # refuses a seed outside its interval
         self.shuffle = shuffle
         self.epoch = 0

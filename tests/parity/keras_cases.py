@@ -15,15 +15,18 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
+from pipelines.keras_generator import ImageDataGenerator as Ours
 from tests.golden.pipelines_cases import synthetic
 
 __all__ = [
     "BORDERS",
     "SIZES",
     "ImageDataGenerator",
+    "both",
     "drawn",
     "keras_result",
     "near_jump",
+    "outcome",
     "synthetic",
 ]
 
@@ -31,6 +34,29 @@ JUMP_PX = 2.0**-20
 BORDERS = ("nearest", "constant", "reflect", "wrap")
 SIZES = ((1, 1), (1, 2), (2, 1), (1, 9), (7, 1), (2, 2), (3, 3), (2, 5), (9, 4), (16, 16), (28, 28),
          (31, 33), (33, 20), (24, 47))  # fmt: skip
+
+
+def both(**options):
+    """Our generator and Keras', quietly."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Ours(**options), ImageDataGenerator(**options)
+
+
+def outcome(call, *given, **options):
+    """Type and sentence of the error of a call and of its warnings, in order."""
+    raised = None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            call(*given, **options)
+        except (ValueError, TypeError) as error:
+            kinds = (ValueError, TypeError)
+            raised = next(kind for kind in kinds if isinstance(error, kind)), str(error)
+    # Keras calls SciPy by a deprecated name, and leaves a pool of threads to the collector.
+    told = [(w.category.__name__, str(w.message)) for w in said
+            if "scipy" not in str(w.message) and w.category is not ResourceWarning]  # fmt: skip
+    return raised, told
 
 
 def drawn(rng, height, width, *, brightness=None, shift=True):

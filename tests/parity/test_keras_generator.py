@@ -15,34 +15,13 @@ import pytest
 from pipelines.keras_generator import ImageDataGenerator
 from tests.keras_generator_cases import EVERY_RANGE, RANGES, image_folder, images
 from tests.parity.keras_cases import ImageDataGenerator as Original
-from tests.parity.keras_cases import near_jump
+from tests.parity.keras_cases import both, near_jump, outcome
 from tests.standardization_cases import levels
 
 # Keras calls SciPy and Pillow by names that these have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 METHODS = ("__init__", "flow", "flow_from_directory", "flow_from_dataframe", "standardize",
            "get_random_transform", "apply_transform", "random_transform", "fit")  # fmt: skip
-
-
-def both(**options):
-    """Our generator and Keras', quietly."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ImageDataGenerator(**options), Original(**options)
-
-
-def outcome(call, *given, **options):
-    """The type of the error and of the warnings of a call."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        try:
-            call(*given, **options)
-        except (ValueError, TypeError) as error:
-            kinds = (ValueError, TypeError)
-            raised = next(kind for kind in kinds if isinstance(error, kind))
-        else:
-            raised = None
-    return raised, sorted({str(w.category.__name__) for w in said})
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -172,48 +151,7 @@ def test_an_augmented_fit_is_keras(rescale):
     np.testing.assert_allclose(ours.std, theirs.std, rtol=1e-4)
 
 
-BAD = {
-    "data_format": {"data_format": "channels_middle"},
-    "validation_split": {"validation_split": 1.5},
-    "zoom_range of three": {"zoom_range": (1, 2, 3)},
-    "zoom_range of text": {"zoom_range": ("a", "b")},
-    "brightness_range of one": {"brightness_range": (1,)},
-    "brightness_range number": {"brightness_range": 0.5},
-    "zca": {"zca_whitening": True},
-    "zca and std": {"zca_whitening": True, "featurewise_std_normalization": True},
-    "featurewise std": {"featurewise_std_normalization": True},
-    "samplewise std": {"samplewise_std_normalization": True},
-    "fine": {"zoom_range": [0.5, 2], "brightness_range": [1, 2], "validation_split": 0.5},
-}
-
-
-@pytest.mark.parametrize("options", BAD.values(), ids=BAD)
-def test_parameters_are_refused_and_overridden_as_by_keras(options):
-    """The same kinds of errors and warnings."""
-    assert outcome(ImageDataGenerator, **options) == outcome(Original, **options)
-
-
 X, Y = images(10), np.arange(10) % 2
-FLOWS = {
-    "short labels": ((X, Y[:9]), {}),
-    "short weights": ((X, Y), {"sample_weight": np.ones(9)}),
-    "other inputs": (((X, np.ones(10)), Y), {}),
-    "short other inputs": (((X, np.ones(9)), Y), {}),
-    "rank 3": ((X[0], None), {}),
-    "two channels": ((X[..., :2], None), {}),
-    "unknown subset": ((X, Y), {"subset": "test"}),
-    "sorted labels": ((X, np.sort(Y)), {"subset": "training"}),
-    "sorted labels ignored": ((X, np.sort(Y)), {"subset": "training", "ignore_class_split": True}),
-    "fine": ((X, Y), {"subset": "validation", "shuffle": False}),
-}
-
-
-@pytest.mark.parametrize("case", FLOWS.values(), ids=FLOWS)
-def test_flow_refuses_what_keras_refuses(case):
-    """The same kinds of errors and warnings."""
-    given, options = case
-    ours, theirs = both(validation_split=0.4)
-    assert outcome(ours.flow, *given, **options) == outcome(theirs.flow, *given, **options)
 
 
 def same(found, expected):
@@ -332,6 +270,8 @@ FRAMES = {
     "numbers for categorical": {"y_col": "number"},
     "text for multi_output": {"class_mode": "multi_output", "y_col": "number"},
     "text for weights": {"weight_col": "class"},
+    "columns for one": {"y_col": ["class", "threefold"]},
+    "columns for sparse": {"class_mode": "sparse", "y_col": ["class"]},
     "bad mode": {"class_mode": "soft"}, "bad colour": {"color_mode": "hsv"},
 }  # fmt: skip
 
