@@ -11,7 +11,8 @@ from materialize.errors import ConfigError, SizeMismatchError
 from materialize.population.table import Population
 from materialize.recipe import Recipe
 from materialize.shards.codecs import CODECS, find_codec
-from materialize.shards.layout import IMAGE_DTYPES, Column
+from materialize.shards.columns import Column
+from materialize.shards.layout import IMAGE_DTYPES
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, PipelineError
 from pipelines.contract import MAX_SIDE

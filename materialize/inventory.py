@@ -48,7 +48,7 @@ State = Literal["live", "pending", "superseded", "temporary", "foreign"]
 _BLOCK_BYTES = 512
 """POSIX counts allocated blocks in this unit, whatever the file system's own is."""
 
-_SHARD = re.compile(r"(copy|original)-g\d{4,}-.+-[0-9a-f]{16}")
+_SHARD = re.compile(r"(copy|original)(-mask)?-g\d{4,}-.+-[0-9a-f]{16}")
 _NUMBERED = re.compile(r"(manifest|plan)-(\d{6}|[1-9]\d{6,})\.json")
 _DIGESTED = re.compile(r"(population|statistics)-[0-9a-f]{16}\.h5")
 _SINGLE: dict[str, Kind] = {

@@ -140,8 +140,9 @@ def _write_shard(
     beside = columns_beside(pipeline, spec, words, rows)
     clock.lap("draw")
     with writer.shard(
-        spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, **beside
-    ) as shard:
+        spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, objects=None,
+        **beside,
+    ) as shard:  # fmt: skip
         clock.lap("assemble")
         if images is None or stock.holds(spec.copy):
             stock.fill(spec.copy, rows.ids, shard.images)

@@ -25,7 +25,7 @@ import msgspec
 from materialize.atomic import AlreadyPublishedError, publish_file
 from materialize.canonical import canonical_json, sha256_hex
 from materialize.errors import ManifestError, ManifestMissingError, PlanConflictError
-from materialize.shards.layout import ShardEntry
+from materialize.shards.layout import LATER, ShardEntry
 
 FORMAT_NAME = "materialize-manifest"
 FORMAT_VERSION = 1
@@ -268,13 +268,19 @@ def shard_path(directory: Path, shard_file: str) -> Path:
 
 
 def canonical_bytes(value: object) -> bytes:
-    """The file of a manifest, plan or receipt: canonical JSON without `_LATER` fields at rest."""
+    """The file of a manifest, plan or receipt: canonical JSON without later fields at rest."""
     facts = msgspec.to_builtins(value)
     for part in (facts, facts.get("recipe", {}), *facts.get("populations", ())):
-        for name, default in _LATER.items():
-            if part.get(name) == default:
-                del part[name]
+        _drop_resting(part, _LATER)
+    for entry in (facts, facts.get("entry", {}), *facts.get("shards", ())):
+        _drop_resting(entry.get("spec", {}), LATER)
     return canonical_json(facts)
+
+
+def _drop_resting(part: dict[str, Any], later: dict[str, Any]) -> None:
+    for name, default in later.items():
+        if name in part and part[name] == default:
+            del part[name]
 
 
 def decode_canonical(data: bytes, kind: type[_T], name: str) -> _T:

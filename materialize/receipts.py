@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from materialize.atomic import write_file
-from materialize.canonical import canonical_json
 from materialize.environment import Environment
 from materialize.errors import ManifestError
-from materialize.manifest import decode_canonical
+from materialize.manifest import canonical_bytes, decode_canonical
 from materialize.shards.layout import ShardEntry
 
 RECEIPTS_DIRECTORY = "receipts"
@@ -33,7 +30,7 @@ class Receipt:
         Raises:
             StorageError: the file system refused.
         """
-        data = canonical_json(msgspec.to_builtins(self))
+        data = canonical_bytes(self)
         write_file(receipt_path(directory, self.entry.file), data)
 
     @classmethod

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from materialize.atomic import write_file
 from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
 from materialize.shards.writer import ShardWriter
+from pipelines.objects import ObjectKinds, Objects
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,12 @@ class ShardCase:
     columns: dict[str, NDArray[Any]]
     class_names: tuple[str, ...]
     images: NDArray[Any]
+    objects: Objects | None = None
 
     def write(self, writer: ShardWriter | None = None, step: int = 2) -> tuple[bytes, ShardEntry]:
         """The shard's bytes and its entry, rendered ``step`` rows at a time."""
         opened = (writer or ShardWriter()).shard(
-            self.spec, class_names=self.class_names, **self.columns
+            self.spec, class_names=self.class_names, objects=self.objects, **self.columns
         )
         with opened as shard:
             for start in range(0, self.spec.num_rows, step):
@@ -46,6 +48,7 @@ def shard_case(
     shape: tuple[int, int, int] = (4, 3, 3),
     *,
     class_names: Sequence[str] = ("bird", "cat", "Ünicorn"),
+    objects: Objects | None = None,
     **fields: Any,
 ) -> ShardCase:
     """A case with arbitrary but fixed contents; ``fields`` override those of the spec."""
@@ -68,4 +71,21 @@ def shard_case(
     digest = rows_digest(columns["sample_ids"], columns["labels"], class_names)
     pixels = (counter * counter * 31 % 257 % 256).reshape(num_rows, *shape)
     images = pixels.astype(spec.images.dtype)
-    return ShardCase(replace(spec, rows_digest=digest), columns, tuple(class_names), images)
+    spec = replace(spec, rows_digest=digest)
+    return ShardCase(spec, columns, tuple(class_names), images, objects)
+
+
+def objects_case(num_images: int, kinds: ObjectKinds) -> Objects:
+    """Arbitrary but fixed objects, none in the first image, with up to two polygons each."""
+    counts = np.arange(num_images) % 3
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    m = int(offsets[-1])
+    rings = np.concatenate([[0], np.cumsum(np.arange(m) % 3)]).astype(np.int64)
+    points = np.arange(int(rings[-1]) + 1, dtype=np.int64) * 3
+    values = np.arange(4 * m, dtype=np.float32).reshape(m, 4) / 7
+    keypoints = np.arange(m * len(kinds.keypoint_names) * 3, dtype=np.float32) % 3
+    return Objects(
+        offsets, (np.arange(m) % len(kinds.names)).astype(np.int32), np.arange(m, dtype=np.int32),
+        (np.arange(m) % 16).astype(np.uint8), values, keypoints.reshape(m, -1, 3), rings, points,
+        np.arange(2 * points[-1], dtype=np.float32).reshape(-1, 2) / 3,
+    )  # fmt: skip

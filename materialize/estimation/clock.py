@@ -10,7 +10,7 @@ from materialize.estimation.census import Census, SplitLayout
 from materialize.estimation.pace import Pace
 from materialize.job import DECODED_BYTES_IN_MEMORY
 from materialize.shards.codecs import find_codec
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 
 _ACCEPTED_IDLE_SHARE = 0.1
 """As `materialize.planning.shared_out` has it."""

@@ -18,7 +18,8 @@ from materialize.estimation.pools import Drawn
 from materialize.job import Workshop, decoded, render
 from materialize.recipe import Recipe
 from materialize.shards.codecs import Codec, decode_block, encode_block, find_codec
-from materialize.shards.layout import Column, ShardSpec
+from materialize.shards.columns import Column
+from materialize.shards.layout import ShardSpec
 from materialize.shards.writer import ShardWriter
 from pipelines import Pipeline
 

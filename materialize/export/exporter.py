@@ -29,7 +29,7 @@ from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.progress import Progress
 from materialize.recipe import whole_number
 from materialize.shards.codecs import find_codec
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 
 _WRITERS: dict[str, Callable[[Assignment], tuple[list[ExportedFile], dict[str, Any]]]] = {
     "folder": write_folder,

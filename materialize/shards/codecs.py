@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 
 from materialize.errors import ConfigError
 from materialize.shards.bytedelta import LEVEL, decode_bytedelta, encode_bytedelta
+from materialize.shards.columns import Column
 from materialize.shards.decoding import (
     DecodeBlock,
     decode_bitshuffle,
@@ -47,7 +48,6 @@ from materialize.shards.decoding import (
     decode_zstd,
 )
 from materialize.shards.encoding import EncodeBlock, encode_by_filter, encode_lz4, encode_raw
-from materialize.shards.layout import Column
 from materialize.shards.picture_coding import (
     decode_jpeg,
     decode_png,

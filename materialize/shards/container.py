@@ -20,6 +20,7 @@ from materialize.canonical import canonical_json
 from materialize.shards import layout
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
+from materialize.shards.columns import OFFSET_DTYPE
 from materialize.shards.layout import ShardSpec
 from materialize.shards.locking import LIBHDF5
 
@@ -58,7 +59,7 @@ def write_container(
     Args:
         buffer: is reset first.
         spec: of the shard.
-        columns: the arrays of ``spec.columns()``.
+        columns: the arrays of ``spec.column_names``.
         class_names: in label order.
         blocks: the encoded pixels, in row order; None for the raw codec, whose pixels go into the
             reserved region.
@@ -71,7 +72,7 @@ def write_container(
         with LIBHDF5:
             file = opened.enter_context(h5py.File(_create(buffer, spec)))
             _write_attributes(file, root_attributes(spec, class_names))
-            for name in spec.columns():
+            for name in spec.column_names:
                 dataset = file.create_dataset(name, data=columns[name], **_NO_TRACKING)
                 if name in ("draws", "parameters"):
                     _write_attributes(dataset, columns_attributes(spec))
@@ -172,7 +173,7 @@ def _write_chunks(file: h5py.File, spec: ShardSpec, blocks: Iterable[bytes]) -> 
 
 def _write_pictures(file: h5py.File, blocks: Sequence[bytes]) -> int:
     """Write `image_offsets` and `images`; returns the bytes of the latter."""
-    ends = np.cumsum([0, *map(len, blocks)], dtype=layout.OFFSET_DTYPE)
+    ends = np.cumsum([0, *map(len, blocks)], dtype=OFFSET_DTYPE)
     file.create_dataset(layout.IMAGE_OFFSETS, data=ends, **_NO_TRACKING)
     pictures = np.frombuffer(b"".join(blocks), np.uint8)
     file.create_dataset(layout.IMAGES, data=pictures, **_NO_TRACKING)

@@ -18,7 +18,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 from materialize.shards.parts import Parts, decode_frame
 from pipelines.compiled import Array, compiled
 

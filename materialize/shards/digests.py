@@ -20,9 +20,11 @@ import itertools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from materialize.canonical import Bytes, canonical_json, sha256
+from materialize.shards.columns import Column
 from materialize.shards.layout import ShardSpec
 
 LEAF_BYTES = 1 << 20
@@ -92,17 +94,18 @@ def content_sha256(
 
     Args:
         spec: gives names, shapes and dtypes.
-        columns: the arrays of ``spec.columns()``, C-contiguous and little-endian.
+        columns: the arrays of ``spec.column_names``, little-endian.
         pixel_blocks: `block_digests` of the decoded pixels.
     """
-    layout = {**spec.columns(), "images": spec.images}
+    there = {name: Column(columns[name].dtype, columns[name].shape) for name in spec.column_names}
+    layout = {**there, "images": spec.images}
     header = {
         name: {"dtype": column.dtype.str, "shape": column.shape} for name, column in layout.items()
     }
     hasher = hashlib.sha256(b"materialize-content-1\0")
     hasher.update(sha256(canonical_json(header)))
-    for name in spec.columns():
-        hasher.update(sha256(columns[name].data))
+    for name in spec.column_names:
+        hasher.update(sha256(np.ascontiguousarray(columns[name]).data))
     for block in pixel_blocks:
         hasher.update(block)
     return hasher.hexdigest()

@@ -23,6 +23,22 @@ other:
     image_offsets  (pictures + 1,)  int64  where each begins in `images`; the last: where all end
     images         (total,)         uint8  PNG, WebP or JPEG files, contiguous
 
+Where images show objects, their shards have these columns too: m objects with K keypoints each, and
+their polygons. `Objects` says what each means.
+
+    object_offsets  (n + 1,)      int64   row i: [object_offsets[i], object_offsets[i + 1]) of m
+    object_labels   (m,)          int32
+    object_numbers  (m,)          int32
+    object_flags    (m,)          uint8
+    boxes           (m, 4)        float32
+    keypoints       (m, K, 3)     float32
+    ring_offsets    (m + 1,)      int64   the polygons of an object
+    point_offsets   (rings + 1,)  int64   the corners of a polygon
+    points          (p, 2)        float32
+
+Masks are images: each has a shard of its own beside that of its images, with the same rows, M
+channels of uint8 and no draws. What an object, a keypoint or a channel is called is in the spec.
+
 All numbers are little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical
 JSON), ``kind``, ``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or
 `parameters`: ``columns`` (JSON). Texts are fixed-length ASCII, so that no variable-length type is
@@ -35,7 +51,6 @@ Nothing about the machine, the time, the path or the software is inside: that is
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,6 +61,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.canonical import canonical_json, digest
+from materialize.shards.columns import OBJECT_COLUMNS, OFFSET_DTYPE, Column, ObjectCounts
+from pipelines.objects import ObjectKinds
 
 FORMAT_NAME = "materialize-shard"
 FORMAT_VERSION = 1
@@ -58,37 +75,30 @@ IMAGE_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("|u1"), "float32": n
 LABEL_DTYPE = np.dtype("<i4")
 DRAW_DTYPE = np.dtype("<u4")
 PARAMETER_DTYPE = np.dtype("<f8")
-OFFSET_DTYPE = np.dtype("<i8")
 
 ROOT_ATTRIBUTES = (
     "format", "format_version", "spec", "kind", "split", "copy", "class_names", "recipe",
 )  # fmt: skip
 COLUMNS_ATTRIBUTE = "columns"
 
+LATER: dict[str, Any] = {"targets": None}
+"""Fields that came after the first shards, and what they are where nothing is said: left out then,
+so that the shards that were there before keep their names and their bytes."""
+
 _SPLIT = re.compile(r"[A-Za-z0-9_]{1,32}")
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One dataset: ``shape`` has the rows first."""
+class ShardTargets:
+    """What moves with the pixels: objects beside them, or a mask in their stead."""
 
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes of the decoded values."""
-        return self.dtype.itemsize * math.prod(self.shape)
-
-    def shaped(self, values: NDArray[np.uint8]) -> NDArray[Any]:
-        """The column's array over its bytes, without a copy.
-
-        Args:
-            values: (num_bytes,), contiguous.
-        """
-        array: NDArray[Any] = values.view(self.dtype).reshape(self.shape)
-        return array
+    digest: str
+    """SHA-256 over the rows' target digests, in hex: binds what was annotated."""
+    objects: ObjectKinds | None = None
+    """Of a shard of images that show objects."""
+    mask_names: tuple[str, ...] = ()
+    """Of a shard of masks: what each channel is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,8 @@ class ShardSpec:
     where ids were given by the user."""
     draw_words: tuple[str, ...] = ()
     """Column names of `draws`, or of `parameters` for ``full``; empty for ``none``."""
+    targets: ShardTargets | None = None
+    """None for images that have a class alone."""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -159,12 +171,26 @@ class ShardSpec:
             f"{self.draw_words} with parameters {self.parameters!r}": (
                 bool(self.draw_words) == (self.parameters != "none")
             ),
+            f"targets must have a digest of 64 hex digits and either objects or a mask, a mask "
+            f"uint8 pixels of as many channels as names and no parameters, found {self.targets} in "
+            f"{self.image_shape} {self.image_dtype}": self.targets is None
+            or self._fits(self.targets),
         }
         return [problem for problem, holds in rules.items() if not holds]
 
+    def _fits(self, targets: ShardTargets) -> bool:
+        """Whether the targets are possible in such a shard."""
+        names = targets.mask_names
+        is_mask_shaped = self.image_dtype == "uint8" and self.image_shape[2] == len(names)
+        return (
+            bool(_HEX_DIGEST.fullmatch(targets.digest))
+            and (targets.objects is None) == bool(names)
+            and (not names or (is_mask_shaped and self.parameters == "none"))
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict with every field."""
-        return asdict(self)
+        """A JSON-ready dict with every field, but for `LATER` ones at rest."""
+        return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}
 
     @classmethod
     def from_json(cls, value: Any) -> "ShardSpec":
@@ -181,15 +207,29 @@ class ShardSpec:
         return digest(self.to_json())
 
     def file_name(self) -> str:
-        """Such as ``copy-g0001-train-r00003-c00002-<16 hex digits of the digest>.h5``."""
+        """Such as ``copy-g0001-train-r00003-c00002-<16 hex digits of the digest>.h5``.
+
+        That of a shard of masks begins with ``copy-mask-``.
+        """
+        kind = f"{self.kind}-mask" if self.is_mask else self.kind
         copy = "" if self.kind == "original" else f"c{self.copy:05d}-"
         return (
-            f"{self.kind}-g{self.generation:04d}-{self.split}-r{self.run:05d}-{copy}"
+            f"{kind}-g{self.generation:04d}-{self.split}-r{self.run:05d}-{copy}"
             f"{self.digest()[:16]}.h5"
         )
 
+    @property
+    def is_mask(self) -> bool:
+        """Whether the pixels are masks."""
+        return self.targets is not None and bool(self.targets.mask_names)
+
+    @property
+    def objects(self) -> ObjectKinds | None:
+        """What the objects are that stand beside the pixels; None where there are none."""
+        return None if self.targets is None else self.targets.objects
+
     def columns(self) -> dict[str, Column]:
-        """The datasets beside the pixels, in the order they are written."""
+        """The datasets beside the pixels, in the order they are written, without objects."""
         columns = {
             "labels": Column(LABEL_DTYPE, (self.num_rows,)),
             "sample_ids": Column(np.dtype("|u1"), (self.num_rows, ID_BYTES)),
@@ -200,6 +240,11 @@ class ShardSpec:
         elif self.parameters == "full":
             columns["parameters"] = Column(PARAMETER_DTYPE, shape)
         return columns
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """All datasets beside the pixels, in the order they are written."""
+        return (*self.columns(), *(OBJECT_COLUMNS if self.objects is not None else ()))
 
     @property
     def images(self) -> Column:
@@ -233,6 +278,8 @@ class ShardEntry:
     decoded_sha256: str | msgspec.UnsetType = msgspec.UNSET
     """Digest of what a lossy shard decodes to, by `picture_coding.JPEG_DECODER`; unset for
     lossless ones, which decode to ``content_sha256``, and then absent from manifests."""
+    objects: ObjectCounts | msgspec.UnsetType = msgspec.UNSET
+    """Unset where there are none, and then absent from manifests."""
 
     def __post_init__(self) -> None:
         if self.file != self.spec.file_name():
@@ -245,6 +292,20 @@ class ShardEntry:
             and self.images_stored_bytes != self.spec.images.num_bytes
         ):
             raise ValueError(f"{self.file}: the size of its pixels contradicts their shape")
+        counts = self.objects
+        if isinstance(counts, msgspec.UnsetType) != (self.spec.objects is None):
+            raise ValueError(f"{self.file}: its spec contradicts that it has {counts}")
+        if not isinstance(counts, msgspec.UnsetType):
+            least = min(counts.num_objects, counts.num_rings, counts.num_points)
+            if least < 0 or self._columns_bytes > self.num_bytes:
+                raise ValueError(f"{self.file}: {counts} do not fit into {self.num_bytes} bytes")
+
+    def columns(self) -> dict[str, Column]:
+        """The datasets beside the pixels."""
+        columns = self.spec.columns()
+        if self.spec.objects is not None and not isinstance(self.objects, msgspec.UnsetType):
+            columns |= self.objects.columns(self.spec.num_rows, self.spec.objects)
+        return columns
 
     @property
     def reading_sha256(self) -> str:
@@ -255,8 +316,11 @@ class ShardEntry:
     @property
     def container_bytes(self) -> int:
         """Bytes that are neither pixels nor columns: headers, chunk index, offsets, alignment."""
-        columns = sum(column.num_bytes for column in self.spec.columns().values())
-        return self.num_bytes - self.images_stored_bytes - columns
+        return self.num_bytes - self.images_stored_bytes - self._columns_bytes
+
+    @property
+    def _columns_bytes(self) -> int:
+        return sum(column.num_bytes for column in self.columns().values())
 
 
 def offsets_column(num_pictures: int) -> Column:

@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from materialize.shards.columns import Column
 from materialize.shards.encoding import EncodeBlock
-from materialize.shards.layout import Column
 
 BLOCK_BYTES = 1 << 15
 """Decoded, at most, of several images in one picture: 10 images of 32×32×3, 41 of 28×28×1. The

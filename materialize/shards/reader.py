@@ -26,10 +26,12 @@ from materialize.errors import ShardDamagedError
 from materialize.shards import layout
 from materialize.shards.block_reader import BlockReader
 from materialize.shards.codecs import find_codec
+from materialize.shards.columns import OBJECT_COLUMNS, columns_of, objects_in
 from materialize.shards.digests import LEAF_BYTES, PixelDigests, content_sha256, leaf_ranges
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.mapping import Stamp, damaged, map_file
-from materialize.shards.untrusted import hdf5_errors, open_untrusted
+from materialize.shards.untrusted import check_objects, hdf5_errors, open_untrusted
+from pipelines.objects import Objects
 
 
 class ShardReader:
@@ -113,7 +115,29 @@ class ShardReader:
     def columns(self) -> dict[str, NDArray[Any]]:
         """Everything beside the pixels, by dataset name."""
         with hdf5_errors(str(self.path)):
-            return {name: self._file[name][...] for name in self.spec.columns()}
+            columns = {name: self._file[name][...] for name in self.spec.columns()}
+        objects = self.objects
+        return columns if objects is None else columns | columns_of(objects)
+
+    @cached_property
+    def objects(self) -> Objects | None:
+        """The objects of all rows, looking into the mapping; None where there are none.
+
+        Raises:
+            ShardUntrustedError: they contradict themselves, or the file's structure its spec.
+        """
+        kinds = self.spec.objects
+        if kinds is None:
+            return None
+        with hdf5_errors(str(self.path)):
+            starts = {name: self._file[name].id.get_offset() or 0 for name in OBJECT_COLUMNS}
+        columns = self.entry.columns()
+        objects = objects_in({
+            name: columns[name].shaped(self._bytes[start : start + columns[name].num_bytes])
+            for name, start in starts.items()
+        })  # fmt: skip
+        check_objects(objects, kinds, str(self.path))
+        return objects
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

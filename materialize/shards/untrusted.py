@@ -20,9 +20,12 @@ from materialize.canonical import canonical_json
 from materialize.errors import ShardUntrustedError
 from materialize.shards import layout
 from materialize.shards.codecs import Codec, find_codec
-from materialize.shards.layout import Column, ShardEntry, ShardSpec
+from materialize.shards.columns import Column
+from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.locking import LIBHDF5
 from materialize.shards.mapping import MappedFile
+from pipelines.errors import ImageContractError
+from pipelines.objects import ObjectKinds, Objects
 
 _MAX_TEXT_BYTES = 64 << 20
 """A class map of a million long names fits; a shape bomb in an attribute does not."""
@@ -86,7 +89,7 @@ def check_structure(file: h5py.File, entry: ShardEntry, name: str) -> None:
     """
     spec, num_bytes = entry.spec, entry.num_bytes
     codec = find_codec(spec.codec)
-    columns = spec.columns()
+    columns = entry.columns()
     if codec.is_picture:
         columns[layout.IMAGE_OFFSETS] = layout.offsets_column(codec.num_blocks(spec.images))
     _check_links(file, {*columns, layout.IMAGES}, name)
@@ -110,6 +113,23 @@ def check_structure(file: h5py.File, entry: ShardEntry, name: str) -> None:
         _DatasetCheck(images, spec.images, name).chunked(codec, num_bytes)
 
 
+def check_objects(objects: Objects, kinds: ObjectKinds, name: str) -> None:
+    """Refuse objects whose offsets, labels or coordinates nobody could use.
+
+    Args:
+        objects: of all rows of a shard.
+        kinds: of the spec.
+        name: of the file, for messages.
+
+    Raises:
+        ShardUntrustedError: says what contradicts what.
+    """
+    try:
+        objects.check(kinds)
+    except ImageContractError as error:
+        _refuse(name, "objects", f"contradict themselves: {error}")
+
+
 class _DatasetCheck:
     """Type, shape and storage of one dataset."""
 
@@ -123,6 +143,8 @@ class _DatasetCheck:
     def contiguous(self, num_bytes: int, expected_offset: int | None = None) -> None:
         """One unfiltered run of bytes inside the file, where the manifest says if it does."""
         self._check_storage(h5d.CONTIGUOUS, ())
+        if not self._column.num_bytes:
+            return  # nothing has no place
         offset = self._dataset.id.get_offset()
         if offset is None:
             self._refuse("has no place in the file")

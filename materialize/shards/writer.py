@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from materialize.canonical import sha256_hex
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
+from materialize.shards.columns import Column, ObjectCounts, columns_of
 from materialize.shards.container import Placement, write_container
 from materialize.shards.digests import (
     PixelDigests,
@@ -36,7 +37,8 @@ from materialize.shards.digests import (
     leaf_digests,
     leaf_ranges,
 )
-from materialize.shards.layout import Column, ShardEntry, ShardSpec, rows_digest
+from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
+from pipelines.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ShardImage:
     content_sha256: str
     decoded_sha256: str | msgspec.UnsetType
     """Unset for lossless codecs."""
+    objects: ObjectCounts | msgspec.UnsetType
+    """Unset where there are none."""
     pending_sha256: Future[str]
     """The digest of the whole file, on its way; read `file_sha256` instead."""
 
@@ -76,6 +80,7 @@ class ShardImage:
             images_stored_bytes=self.placement.stored_bytes,
             leaves=self.leaves,
             decoded_sha256=self.decoded_sha256,
+            objects=self.objects,
         )
 
 
@@ -99,9 +104,9 @@ class ShardWriter:
         *,
         sample_ids: NDArray[np.uint8],
         labels: NDArray[np.int32],
-        draws: NDArray[np.uint32] | None = None,
-        parameters: NDArray[np.float64] | None = None,
         class_names: Sequence[str] = (),
+        objects: Objects | None = None,
+        **beside: NDArray[Any] | None,
     ) -> Iterator["OpenShard"]:
         """Begin a shard; leaving the ``with`` block without `OpenShard.finish` discards it.
 
@@ -109,9 +114,10 @@ class ShardWriter:
             spec: what to write.
             sample_ids: (n, 16) uint8.
             labels: (n,) int32; −1 for no label.
-            draws: (n, words) uint32 if ``spec.parameters`` is ``draws``, else None.
-            parameters: (n, names) float64 if it is ``full``, else None.
             class_names: in label order.
+            objects: of the n images, if the spec has any.
+            beside: the other columns of the spec, such as ``draws`` (n, words) uint32; None for
+                those that it has not.
 
         Raises:
             ValueError: an array contradicts the spec.
@@ -119,16 +125,21 @@ class ShardWriter:
             RuntimeError: another shard of this writer is open.
         """
         given: dict[str, NDArray[Any]] = {"sample_ids": sample_ids, "labels": labels}
-        if draws is not None:
-            given["draws"] = draws
-        if parameters is not None:
-            given["parameters"] = parameters
-        columns = _checked_columns(spec, given)
+        given |= {name: column for name, column in beside.items() if column is not None}
+        columns = _checked_columns(spec, given, spec.columns())
+        counts: ObjectCounts | msgspec.UnsetType = msgspec.UNSET
+        if (objects is None) != (spec.objects is None):
+            raise ValueError(f"{spec.file_name()}: its objects are missing, or it has none")
+        if objects is not None and spec.objects is not None:
+            objects.check(spec.objects)
+            counts = ObjectCounts.of(objects)
+            expected = counts.columns(spec.num_rows, spec.objects)
+            columns |= _checked_columns(spec, columns_of(objects), expected)
         _check_rows_digest(spec, rows_digest(sample_ids, labels, class_names))
         if self._busy:
             raise RuntimeError("a shard of this writer is open; leave its `with` block first")
         self._busy = True
-        shard = OpenShard(spec, columns, tuple(class_names), self._buffer)
+        shard = OpenShard(spec, columns, counts, tuple(class_names), self._buffer)
         try:
             shard.begin(self._stage)
             yield shard
@@ -152,12 +163,13 @@ class OpenShard:
         self,
         spec: ShardSpec,
         columns: Mapping[str, NDArray[Any]],
+        counts: ObjectCounts | msgspec.UnsetType,
         class_names: tuple[str, ...],
         buffer: ShardBuffer,
     ) -> None:
         """A shard whose pixels have no place yet."""
         self.spec = spec
-        self._columns = columns
+        self._columns, self._counts = columns, counts
         self._class_names = class_names
         self._buffer = buffer
         self._rendered = np.zeros(spec.num_rows, np.bool_)
@@ -229,7 +241,9 @@ class OpenShard:
         if self._codec.is_lossy:
             decoded = content_sha256(self.spec, self._columns, self._decoded.finish())
         hexadecimal = tuple(leaf.hex() for leaf in leaves)
-        return ShardImage(self.spec, data, self._placement, hexadecimal, content, decoded, pending)
+        return ShardImage(
+            self.spec, data, self._placement, hexadecimal, content, decoded, self._counts, pending
+        )
 
     def close(self) -> None:
         """Wait until nothing reads the buffer any more: the next shard overwrites it."""
@@ -262,9 +276,10 @@ class OpenShard:
         return leaves, content_sha256(self.spec, self._columns, blocks)
 
 
-def _checked_columns(spec: ShardSpec, given: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """The arrays, C-contiguous, if they are exactly those the spec names."""
-    expected = spec.columns()
+def _checked_columns(
+    spec: ShardSpec, given: Mapping[str, NDArray[Any]], expected: Mapping[str, Column]
+) -> dict[str, NDArray[Any]]:
+    """The arrays, C-contiguous and in order, if they are exactly the expected ones."""
     if given.keys() != expected.keys():
         raise ValueError(
             f"{spec.file_name()} has the columns {sorted(expected)}, got {sorted(given)}"

@@ -61,7 +61,7 @@ MATERIALIZE = (
     "sources.folder sources.table",
     "sources.__init__",
     # shards
-    "shards.__init__ shards.buffer",
+    "shards.__init__ shards.buffer shards.columns",
     "shards.layout",
     "shards.bytedelta shards.decoding shards.picture_coding",
     "shards.codecs shards.digests shards.mapping",

@@ -27,8 +27,8 @@ from materialize.loader.stream import StreamingLoader
 from materialize.population import load_images, scan
 from materialize.recipe import Recipe
 from materialize.shards.codecs import CODECS, Codec, as_read, decode_block, encode_block
+from materialize.shards.columns import Column
 from materialize.shards.fidelity import psnr
-from materialize.shards.layout import Column
 from materialize.sources import open_source
 from tests.benchmarks.measure import in_turns, on_one_core, print_table, write_record
 from tests.conftest import _DATA

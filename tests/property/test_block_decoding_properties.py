@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materialize.shards.codecs import CODECS, decode_block, encode_block, find_codec
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 from materialize.shards.reader import ShardReader
 from materialize.shards.writer import ShardWriter
 from tests.shard_cases import shard_case

@@ -13,8 +13,8 @@ import zstandard
 
 from materialize.errors import ShardDamagedError, ShardError, ShardUntrustedError
 from materialize.shards.codecs import CODECS, decode_block, encode_block, find_codec
+from materialize.shards.columns import Column
 from materialize.shards.digests import leaf_ranges
-from materialize.shards.layout import Column
 from materialize.shards.reader import ShardReader
 from tests.shard_cases import shard_case
 

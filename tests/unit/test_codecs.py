@@ -19,7 +19,7 @@ from materialize.shards.codecs import (
     encode_block,
     find_codec,
 )
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 from materialize.shards.reader import ShardReader
 from tests.shard_cases import shard_case
 

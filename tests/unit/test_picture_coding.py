@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from materialize.shards.codecs import as_read, decode_block, encode_block, find_codec
-from materialize.shards.layout import Column
+from materialize.shards.columns import Column
 from materialize.shards.picture_coding import MAX_SIDE, picture_rows
 
 PICTURES = ["png", "webp", "jpeg-90"]

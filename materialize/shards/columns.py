@@ -1,0 +1,91 @@
+"""The datasets of a shard as types and shapes, those of objects among them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.objects import ObjectKinds, Objects
+
+OFFSET_DTYPE = np.dtype("<i8")
+COORDINATE_DTYPE = np.dtype("<f4")
+
+OBJECT_COLUMNS = {
+    "object_offsets": "offsets",
+    "object_labels": "labels",
+    "object_numbers": "numbers",
+    "object_flags": "flags",
+    "boxes": "boxes",
+    "keypoints": "keypoints",
+    "ring_offsets": "ring_offsets",
+    "point_offsets": "point_offsets",
+    "points": "points",
+}
+"""Dataset → field of `Objects`, in the order they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One dataset: ``shape`` has the rows first."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the decoded values."""
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    def shaped(self, values: NDArray[np.uint8]) -> NDArray[Any]:
+        """The column's array over its bytes, without a copy.
+
+        Args:
+            values: (num_bytes,), contiguous.
+        """
+        array: NDArray[Any] = values.view(self.dtype).reshape(self.shape)
+        return array
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCounts:
+    """How long the columns of objects are, which no spec can say."""
+
+    num_objects: int
+    num_rings: int
+    num_points: int
+
+    @classmethod
+    def of(cls, objects: Objects) -> "ObjectCounts":
+        """Those of some images."""
+        return cls(objects.num_objects, len(objects.point_offsets) - 1, len(objects.points))
+
+    def columns(self, num_rows: int, kinds: ObjectKinds) -> dict[str, Column]:
+        """The datasets of the objects of some images, in the order they are written."""
+        count, number = self.num_objects, np.dtype("<i4")
+        return {
+            "object_offsets": Column(OFFSET_DTYPE, (num_rows + 1,)),
+            "object_labels": Column(number, (count,)),
+            "object_numbers": Column(number, (count,)),
+            "object_flags": Column(np.dtype("|u1"), (count,)),
+            "boxes": Column(COORDINATE_DTYPE, (count, 4)),
+            "keypoints": Column(COORDINATE_DTYPE, (count, len(kinds.keypoint_names), 3)),
+            "ring_offsets": Column(OFFSET_DTYPE, (count + 1,)),
+            "point_offsets": Column(OFFSET_DTYPE, (self.num_rings + 1,)),
+            "points": Column(COORDINATE_DTYPE, (self.num_points, 2)),
+        }
+
+
+def columns_of(objects: Objects) -> dict[str, NDArray[Any]]:
+    """The arrays of objects by dataset name."""
+    return {name: getattr(objects, field) for name, field in OBJECT_COLUMNS.items()}
+
+
+def objects_in(columns: dict[str, NDArray[Any]]) -> Objects:
+    """The objects in the arrays of a shard, not checked.
+
+    Args:
+        columns: by dataset name, those of objects among them.
+    """
+    return Objects(**{field: columns[name] for name, field in OBJECT_COLUMNS.items()})
