@@ -33,6 +33,7 @@ from materialize.production import (
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe
 from materialize.sources import Source, open_source
+from materialize.sources.targets import TargetSchema
 from materialize.whereabouts import note_source
 from pipelines import Pipeline, load
 
@@ -177,15 +178,27 @@ def _check_not_superseded(directory: Path, plan: Plan, work: Sequence[planning.T
 
 
 def scanned(
-    source: Source, options: BuildOptions, known_classes: tuple[str, ...], progress: Progress | None
+    source: Source,
+    options: BuildOptions,
+    known_classes: tuple[str, ...],
+    progress: Progress | None,
+    known_targets: TargetSchema | None = None,
 ) -> Population:
     """The population of a source, if not too many of its images are bad.
+
+    Args:
+        source: where the images are.
+        options: how to go about it.
+        known_classes: of the dataset that is extended.
+        progress: called as images are scanned.
+        known_targets: of the dataset that is extended.
 
     Raises:
         QuarantineLimitError: they are.
     """
     population = scan(
-        source, options.scan, known_classes=known_classes, n_jobs=options.crew.workers,
+        source, options.scan, known_classes=known_classes, known_targets=known_targets,
+        n_jobs=options.crew.workers,
         backend=options.crew.backend, progress=stage(progress, "scan"),
     )  # fmt: skip
     check_quarantine(population, options.max_bad)

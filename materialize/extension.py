@@ -75,8 +75,9 @@ def extend_dataset(
     old = load_populations(directory, previous)
     opened = find_source(directory, source)
     found = scanned(
-        opened, _same_scan(options, previous, old, opened), previous.class_names, progress
-    )
+        opened, _same_scan(options, previous, old, opened), previous.class_names, progress,
+        known_targets=old[-1].schema,
+    )  # fmt: skip
     found, num_skipped = numbered_on(found, old, previous.removed)
     has_splits, division = names_splits(found, old), options.scan.division
     if division is not None or not has_splits:
@@ -206,10 +207,12 @@ def _relocated(
     Raises:
         SourceError: rows of a generation that has work are not there.
     """
-    places = dict(zip(map(bytes, found.digests), found.source_index.tolist(), strict=True))
+    places = dict(zip(map(bytes, found.content_keys()), found.source_index.tolist(), strict=True))
     moved = []
     for generation, population in enumerate(populations, start=1):
-        index = np.array([places.get(bytes(d), -1) for d in population.digests], dtype=np.int64)
+        index = np.array(
+            [places.get(bytes(key), -1) for key in population.content_keys()], dtype=np.int64
+        )
         lost = np.flatnonzero(index < 0)
         if generation in needed and len(lost):
             names = [population.locators[row] for row in lost[:3].tolist()]
@@ -225,10 +228,8 @@ def _relocated(
 
 def _has_all(found: Population, populations: Sequence[Population]) -> bool:
     """True if the source is good for every image of the dataset."""
-    here = np.ascontiguousarray(found.digests).view("V32")[:, 0]
-    return all(
-        np.isin(np.ascontiguousarray(p.digests).view("V32")[:, 0], here).all() for p in populations
-    )
+    here = found.content_keys()
+    return all(np.isin(population.content_keys(), here).all() for population in populations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ reads one copy's shards.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from materialize.population.table import Population, Quarantined
 from materialize.recipe import Recipe
 from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
 from materialize.sources.base import SPLITS
-from materialize.sources.records import TextColumn
 from pipelines import Pipeline, fingerprint
 from pipelines.transform import Canvas
 
@@ -211,12 +210,7 @@ def take_rows(
     quarantined: tuple[Quarantined, ...] = (),
 ) -> Population:
     """Some rows of a population, in their order."""
-    columns: dict[str, Any] = {
-        f.name: value.taken(rows) if isinstance(value, TextColumn) else value[rows]
-        for f in fields(population)
-        if isinstance(value := getattr(population, f.name), TextColumn | np.ndarray)
-    }
-    return replace(population, **columns, quarantined=quarantined)
+    return replace(population.taken(rows), quarantined=quarantined)
 
 
 def joined(populations: Sequence[Population]) -> Population:
@@ -225,17 +219,7 @@ def joined(populations: Sequence[Population]) -> Population:
     Args:
         populations: from the first generation; the last one knows all classes.
     """
-    columns: dict[str, Any] = {}
-    for f in fields(Population):
-        values = [getattr(population, f.name) for population in populations]
-        if isinstance(values[0], TextColumn):
-            columns[f.name] = TextColumn.joined(values)
-        elif isinstance(values[0], np.ndarray):
-            columns[f.name] = np.concatenate(values)
-    kinds = [kind for population in populations for kind in population.conversion_kinds]
-    offsets = np.cumsum([0, *(len(population.conversion_kinds) for population in populations)])
-    columns["conversions"] += np.repeat(offsets[:-1], list(map(len, populations))).astype("<u2")
-    everything = replace(populations[-1], **columns, conversion_kinds=tuple(kinds))
+    everything = Population.concatenated(populations)
     return take_rows(everything, byte_order(everything.ids, everything.splits))
 
 
@@ -265,11 +249,15 @@ def population_identity(population: Population) -> str:
     hasher.update(len(population).to_bytes(8, "little"))
     for column in ("ids", "digests", "labels", "splits", "heights", "widths"):
         hasher.update(np.ascontiguousarray(getattr(population, column)).data)
-    facts = {
+    facts: dict[str, Any] = {
         "class_names": list(population.class_names),
         "channels": population.channels,
         "dtype": population.dtype,
     }
+    if population.targets is not None:
+        for values in population.targets.columns().values():
+            hasher.update(np.ascontiguousarray(values).data)
+        facts["targets"] = population.schema.to_json()
     hasher.update(digest(facts).encode())
     return hasher.hexdigest()
 

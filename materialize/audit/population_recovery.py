@@ -20,6 +20,7 @@ from materialize.population import Population, ScanOptions, scan
 from materialize.population.identity import ID_BYTES, byte_order
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import SPLITS, Source
+from materialize.sources.targets import TargetSchema
 
 
 def recover_population(
@@ -29,6 +30,7 @@ def recover_population(
     others: list[Population],
     source: Source,
     *,
+    before: TargetSchema | None = None,
     crew: Crew,
 ) -> Population:
     """Scans the source again and stores the population that was lost.
@@ -39,6 +41,7 @@ def recover_population(
         lost: what the manifest says of the population.
         others: the populations of other generations, as far as they can be read.
         source: where its images are.
+        before: what the images of the generation before have besides their class.
         crew: who scans.
 
     Raises:
@@ -51,8 +54,8 @@ def recover_population(
     removed, excluded = _left_out(directory, manifest, source)
     options = ScanOptions(color=color, allow_split_leaks=True, exclude=excluded)
     found = scan(
-        source, options, known_classes=manifest.class_names, n_jobs=crew.workers,
-        backend=crew.backend,
+        source, options, known_classes=manifest.class_names,
+        known_targets=before, n_jobs=crew.workers, backend=crew.backend,
     )  # fmt: skip
     found = _in_stored_splits(found, stored, lost)
     keep = (found.labels < max(len(class_names), 1)) & ~_among(found.ids, removed)

@@ -138,9 +138,10 @@ class _Repair:
             except ManifestError:
                 damaged.append(entry)
         for entry in damaged:
+            before = sound.get(entry.generation - 1)
             sound[entry.generation] = recover_population(
                 self.directory, self.manifest, entry, list(sound.values()), self.source,
-                crew=self.crew,
+                before=before.schema if before else None, crew=self.crew,
             )  # fmt: skip
         return sound
 

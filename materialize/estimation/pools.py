@@ -6,8 +6,8 @@ an order of chance, and each is scanned as it is drawn.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from materialize.population import Population, ScanOptions, scan
 from materialize.population.division import Division
 from materialize.population.scanning import included
 from materialize.sources.base import SPLITS, Source
-from materialize.sources.records import TextColumn
 from materialize.sources.subset import Subset
 
 PROBED = 128
@@ -207,12 +206,5 @@ def _cut(
 
 def joined(parts: Sequence[Population]) -> Population:
     """Rows of one source in the order of splits; for their sizes and types, so ids may repeat."""
-    order = np.argsort(np.concatenate([part.splits for part in parts]), kind="stable")
-    columns: dict[str, Any] = {}
-    for column in fields(Population):
-        values = [getattr(part, column.name) for part in parts]
-        if isinstance(values[0], np.ndarray):
-            columns[column.name] = np.concatenate(values)[order]
-        elif isinstance(values[0], TextColumn):
-            columns[column.name] = TextColumn.joined(values).taken(order)
-    return replace(parts[0], **columns)
+    together = Population.concatenated(parts)
+    return together.taken(np.argsort(together.splits, kind="stable"))

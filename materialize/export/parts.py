@@ -4,8 +4,7 @@ Pixels come from the shards. What is not stored is made of what is: copies of th
 and anything of the source, if it is still there.
 """
 
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,7 +23,6 @@ from materialize.loader.samples import Samples
 from materialize.planning import take_rows
 from materialize.population import Population
 from materialize.sources.base import SPLITS
-from materialize.sources.records import TextColumn
 from materialize.whereabouts import find_source
 
 
@@ -121,11 +119,4 @@ def _joined(populations: tuple[Population, ...], split: str) -> Population:
     for population in populations:
         rows = population.split_rows(split)
         parts.append(take_rows(population, np.arange(rows.start, rows.stop)))
-    columns: dict[str, Any] = {}
-    for field in fields(Population):
-        values = [getattr(part, field.name) for part in parts]
-        if isinstance(values[0], TextColumn):
-            columns[field.name] = TextColumn.joined(values)
-        elif isinstance(values[0], np.ndarray):
-            columns[field.name] = np.concatenate(values)
-    return replace(parts[-1], **columns)
+    return Population.concatenated(parts)

@@ -5,9 +5,10 @@ epochs, of one that was built in one go.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from materialize.population.identity import byte_order
 from materialize.population.table import Population
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
+from materialize.sources.targets import NO_TARGETS, TargetSchema
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,10 @@ class Samples:
     class_names: tuple[str, ...]
     places: NDArray[np.int64]
     """(n,) each one's number among the split's rows of all generations, one after another."""
+    fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """(n, …) numbers that no augmentation changes, by name."""
+    schema: TargetSchema = NO_TARGETS
+    """What the samples have besides their class."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,7 +56,8 @@ class Samples:
             rows: ascending numbers, or a mask of (n,).
         """
         kept = (self.ids[rows], self.labels[rows])
-        return Samples(self.split, *kept, self.class_names, self.places[rows])
+        fields = {name: values[rows] for name, values in self.fields.items()}
+        return Samples(self.split, *kept, self.class_names, self.places[rows], fields, self.schema)
 
 
 def split_samples(populations: Sequence[Population], split: str) -> Samples:
@@ -83,8 +90,19 @@ def split_samples(populations: Sequence[Population], split: str) -> Samples:
     ids = np.concatenate([population.ids[r.start : r.stop] for population, r in pairs])
     labels = np.concatenate([population.labels[r.start : r.stop] for population, r in pairs])
     order = np.arange(total) if len(pairs) == 1 else byte_order(ids)
+    fields = {
+        f.name: np.concatenate(
+            [
+                population.targets.fields[f.name][r.start : r.stop]
+                for population, r in pairs
+                if population.targets is not None
+            ]
+        )[order]
+        for f in populations[-1].schema.fields
+    }
     # Names are only ever appended, so the last generation knows all of them.
-    return Samples(split, ids[order], labels[order], populations[-1].class_names, order)
+    last = populations[-1]
+    return Samples(split, ids[order], labels[order], last.class_names, order, fields, last.schema)
 
 
 def fold_samples(

@@ -9,16 +9,19 @@ from materialize.population.scanning import (
     scan,
 )
 from materialize.population.table import LabelConflict, Population, Quarantined
+from materialize.population.target_reading import LoadedTargets, load_targets
 
 __all__ = [
     "DEFAULT_MAX_BAD",
     "Division",
     "LabelConflict",
+    "LoadedTargets",
     "Population",
     "Quarantined",
     "ScanOptions",
     "check_quarantine",
     "fold_numbers",
     "load_images",
+    "load_targets",
     "scan",
 ]

@@ -12,7 +12,7 @@ the root, contiguous datasets of expected types whose bytes all lie inside this 
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,17 @@ def _created(buffer: io.BytesIO) -> h5f.FileID:
 
 
 def columns_from_bytes(
-    data: bytes, specs: Mapping[str, ColumnSpec]
+    data: bytes,
+    specs: Mapping[str, ColumnSpec],
+    *,
+    further: Callable[[Mapping[str, Any]], Mapping[str, ColumnSpec]] | None = None,
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The columns and facts in a file that `columns_to_bytes` made.
+
+    Args:
+        data: the file.
+        specs: what is always there.
+        further: what else is there by what the facts say; may raise ValueError.
 
     Raises:
         ShardUntrustedError: it is damaged, or has anything beside, or other than, these columns.
@@ -90,7 +98,9 @@ def columns_from_bytes(
         raise _untrusted("it is not an HDF5 file") from error
     with LIBHDF5, file:
         try:
-            return _checked_columns(file, len(image), specs), _checked_facts(file)
+            facts = _checked_facts(file)
+            expected = {**specs, **(further(facts) if further else {})}
+            return _checked_columns(file, len(image), expected), facts
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise _untrusted(f"libhdf5 cannot follow it: {error}") from error
 

@@ -14,8 +14,11 @@ from materialize.population.identity import (
     explicit_sample_id,
 )
 from materialize.population.table import Quarantined
+from materialize.population.target_columns import target_digest
+from materialize.population.target_reading import read_targets
 from materialize.sources.base import SPLITS, Measurement, Record, Source
 from materialize.sources.records import TextColumn
+from materialize.sources.targets import schema_of
 
 SCALARS = np.dtype(
     [
@@ -48,6 +51,8 @@ class ScannedRows:
     locators: TextColumn
     conversion_kinds: tuple[tuple[str, ...], ...]
     quarantined: tuple[Quarantined, ...]
+    target_digests: NDArray[np.uint8]
+    """(m, 32), or (0, 32) where nothing moves with the pixels."""
 
 
 def scan_rows(
@@ -65,12 +70,14 @@ def scan_rows(
         RecordReadError: a record could not be read, or this machine has too little memory for it.
     """
     gathered = _Gathered(class_names)
+    schema = schema_of(source)
     for index in indices:
         record = source.record(index)
         content = source.identity_bytes(index)
         size = source.source_bytes(content)
         try:
             measured = _measured(source, content, index, header_only=header_only)
+            targets = _target_digest(source, index, measured) if schema.moves else b""
         except UndecodableImageError as error:
             gathered.refuse(record, size, error)
         except MemoryError as error:
@@ -80,7 +87,7 @@ def scan_rows(
                 {"locator": record.locator},
             ) from error
         else:
-            gathered.accept(index, record, content, size, measured)
+            gathered.accept(index, record, content, size, measured, targets)
     return gathered.as_columns()
 
 
@@ -99,6 +106,7 @@ class _Gathered:
         self._groups: list[str] = []
         self._locators: list[str] = []
         self._quarantined: list[Quarantined] = []
+        self._target_digests: list[bytes] = []
 
     def refuse(self, record: Record, size: int, error: UndecodableImageError) -> None:
         self._quarantined.append(
@@ -106,7 +114,13 @@ class _Gathered:
         )
 
     def accept(
-        self, index: int, record: Record, content: bytes, size: int, measured: Measurement
+        self,
+        index: int,
+        record: Record,
+        content: bytes,
+        size: int,
+        measured: Measurement,
+        targets: bytes,
     ) -> None:
         numbers = self._number_by_conversions
         scalars = (
@@ -129,10 +143,12 @@ class _Gathered:
         )
         self._groups.append(record.group)
         self._locators.append(record.locator)
+        self._target_digests.append(targets)
 
     def as_columns(self) -> ScannedRows:
         digests = np.frombuffer(b"".join(self._digests), np.uint8)
         explicit_ids = np.frombuffer(b"".join(self._explicit_ids), np.uint8)
+        targets = np.frombuffer(b"".join(self._target_digests), np.uint8)
         return ScannedRows(
             scalars=np.array(self._scalars, SCALARS),
             digests=digests.reshape(-1, DIGEST_BYTES),
@@ -141,6 +157,7 @@ class _Gathered:
             locators=TextColumn.of(self._locators),
             conversion_kinds=tuple(self._number_by_conversions),
             quarantined=tuple(self._quarantined),
+            target_digests=targets.reshape(-1, DIGEST_BYTES),
         )
 
 
@@ -152,3 +169,9 @@ def _measured(source: Source, content: bytes, index: int, *, header_only: bool) 
     height, width, channels = decoded.pixels.shape
     is_float = decoded.pixels.dtype.kind == "f"
     return Measurement(height, width, channels, decoded.conversions, is_float)
+
+
+def _target_digest(source: Source, index: int, measured: Measurement) -> bytes:
+    """The digest of one record's masks and objects, once they are known to fit its image."""
+    found = read_targets(source, index, (measured.height, measured.width))
+    return target_digest(found.names, found.objects, found.mask)

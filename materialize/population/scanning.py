@@ -6,7 +6,7 @@ killed process; those end the scan and name the record.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,12 @@ from materialize.population.identity import (
 from materialize.population.scan_rows import ScannedRows
 from materialize.population.scan_workers import ScanTask, scanned_chunks
 from materialize.population.table import Population, sorted_quarantine
+from materialize.population.target_columns import TargetColumns, renumbered
 from materialize.sources.arrays import ArraySource
 from materialize.sources.base import SPLITS, Pixels, Source, first_few
 from materialize.sources.colour import with_channels
 from materialize.sources.records import TextColumn
+from materialize.sources.targets import TargetSchema, field_columns_of, merged, schema_of
 
 COLORS = ("auto", "grey", "rgb")
 
@@ -70,6 +72,7 @@ def scan(
     options: ScanOptions = ScanOptions(),
     *,
     known_classes: Sequence[str] = (),
+    known_targets: TargetSchema | None = None,
     n_jobs: int = 1,
     backend: str = "loky",
     progress: Callable[[int, int], None] | None = None,
@@ -83,6 +86,7 @@ def scan(
         source: where the records are.
         options: see `ScanOptions`.
         known_classes: names that keep their numbers; new ones come after them.
+        known_targets: of a dataset that grows; the same holds for its names.
         n_jobs: worker processes, -1 for one per processor; changes nothing but the time.
         backend: joblib's name for where they run; changes nothing either.
         progress: called with the number of records done and their total.
@@ -90,13 +94,15 @@ def scan(
     Raises:
         RecordReadError: a record could not be read; it is named.
         SourceError: an excluded locator is not there, nothing is left, explicit ids repeat, only
-            some records are labelled, or equal images are in different splits.
+            some records are labelled, equal images are in different splits, or the source has other
+            targets than the dataset.
         ConfigError: joblib has no such backend here, or the source is to be divided and has splits
             of its own.
     """
     indices = included(source, options.exclude)
     # A dict keeps the first place of each name: known classes first, new ones after them.
     class_names = tuple(dict.fromkeys((*known_classes, *source.class_names())))
+    schema = merged(known_targets, schema_of(source))
     if isinstance(source, ArraySource):
         n_jobs = 1  # 9 µs a row: sending the arrays to workers takes longer than scanning them
     task = ScanTask(source, class_names, options.trust_source)
@@ -108,9 +114,28 @@ def scan(
         if progress is not None:
             progress(done, len(indices))
     population = _assembled(chunks, class_names, options)
+    if schema:
+        targets = _targets(source, schema, population, chunks)
+        population = replace(population, targets=targets)
     if not options.allow_split_leaks:
         _check_split_leaks(population)
     return population
+
+
+def _targets(
+    source: Source, schema: TargetSchema, population: Population, chunks: Sequence[ScannedRows]
+) -> TargetColumns:
+    """The fields and digests of the population's rows, with the names that the schema has."""
+    rows = population.source_index
+    pairs = zip(schema_of(source).fields, schema.fields, field_columns_of(source), strict=True)
+    columns = {known.name: renumbered(found, values, known)[rows] for found, known, values in pairs}
+    if not schema.moves:
+        return TargetColumns(schema, columns, None)
+    scanned = np.concatenate([chunk.scalars["source_index"] for chunk in chunks])
+    digests = np.concatenate([chunk.target_digests for chunk in chunks])
+    order = np.argsort(scanned)
+    places = order[np.searchsorted(scanned, rows, sorter=order)]
+    return TargetColumns(schema, columns, digests[places])
 
 
 def included(source: Source, exclude: Iterable[str]) -> Sequence[int]:

@@ -6,7 +6,8 @@ ordered by split and sample id, so that renaming or reordering the files changes
 
 import hashlib
 from collections import Counter
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,8 +17,11 @@ from numpy.typing import NDArray
 from materialize.errors import ShardUntrustedError
 from materialize.population.column_file import ColumnSpec, columns_from_bytes, columns_to_bytes
 from materialize.population.identity import DIGEST_BYTES, ID_BYTES, equal_rows
+from materialize.population.target_columns import FACT as TARGETS_FACT
+from materialize.population.target_columns import TargetColumns, column_specs
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
+from materialize.sources.targets import NO_TARGETS, TargetSchema
 
 FORMAT = 1
 """Version of `Population.to_bytes`."""
@@ -102,9 +106,59 @@ class Population:
     """``uint8``, or ``float32`` where the source holds floats that are no 8-bit levels."""
     quarantined: tuple[Quarantined, ...] = ()
     """Sorted by split and locator."""
+    targets: TargetColumns | None = None
+    """What is known of the images besides their class; None where there is no such thing."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def schema(self) -> TargetSchema:
+        """What the images have besides their class."""
+        return NO_TARGETS if self.targets is None else self.targets.schema
+
+    def taken(self, rows: NDArray[np.int64]) -> "Population":
+        """Some rows, in their order, with all that was quarantined.
+
+        Args:
+            rows: (m,) in [0, n).
+        """
+        columns: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                columns[field.name] = value[rows]
+            elif isinstance(value, TextColumn | TargetColumns):
+                columns[field.name] = value.taken(rows)
+        return replace(self, **columns)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Population"]) -> "Population":
+        """The rows of several, one after the other, whatever order that gives.
+
+        Args:
+            parts: at least one; the last one knows all classes and says what is no column.
+        """
+        columns: dict[str, Any] = {}
+        for field in fields(cls):
+            values = [getattr(part, field.name) for part in parts]
+            if isinstance(values[0], np.ndarray):
+                columns[field.name] = np.concatenate(values)
+            elif isinstance(values[0], TextColumn | TargetColumns):
+                columns[field.name] = type(values[0]).joined(values)
+        kinds = [kind for part in parts for kind in part.conversion_kinds]
+        offsets = np.cumsum([0, *(len(part.conversion_kinds) for part in parts)])
+        columns["conversions"] += np.repeat(offsets[:-1], list(map(len, parts))).astype("<u2")
+        return replace(parts[-1], **columns, conversion_kinds=tuple(kinds))
+
+    def content_keys(self) -> NDArray[np.void]:
+        """(n,) what each row's image and its targets are made of, to be compared for equality."""
+        parts = [self.digests]
+        if self.targets is not None and self.targets.digests is not None:
+            parts.append(self.targets.digests)
+        keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
+        items: NDArray[np.void] = keys.view(f"V{keys.shape[1]}")[:, 0]
+        return items
 
     def split_rows(self, split: str) -> range:
         """The rows of one split, which lie together."""
@@ -163,13 +217,16 @@ class Population:
         for name, text in texts.items():
             columns[f"{name}_values"], columns[f"{name}_offsets"] = text.values, text.offsets
         columns["quarantined_bytes"] = np.array([q.source_bytes for q in self.quarantined], "<i8")
-        facts = {
+        facts: dict[str, Any] = {
             "format": FORMAT,
             "class_names": self.class_names,
             "conversion_kinds": self.conversion_kinds,
             "channels": self.channels,
             "dtype": self.dtype,
         }
+        if self.targets is not None:
+            columns |= self.targets.columns()
+            facts[TARGETS_FACT] = self.schema.to_json()
         return columns_to_bytes(columns, facts)
 
     @classmethod
@@ -179,7 +236,7 @@ class Population:
         Raises:
             ShardUntrustedError: these bytes are anything else, or contradict themselves.
         """
-        columns, facts = columns_from_bytes(data, _SPECS)
+        columns, facts = columns_from_bytes(data, _SPECS, further=_target_specs)
         texts = {
             name.removesuffix("_offsets"): _text(columns, name.removesuffix("_offsets"))
             for name in columns
@@ -200,6 +257,9 @@ class Population:
             channels=facts["channels"],
             dtype=facts["dtype"],
             quarantined=tuple(map(Quarantined, *quarantine, sizes)),
+            targets=(
+                TargetColumns.of_columns(_schema(facts), columns) if TARGETS_FACT in facts else None
+            ),
         )
         population._check()
         return population
@@ -221,6 +281,10 @@ class Population:
             values = getattr(self, name)
             _require(bool(((values >= low) & (values < high)).all()), name)
         _require(bool(np.isin(self.native_channels, (1, 3)).all()), "native_channels")
+        if self.targets is not None:
+            problem = self.targets.problem()
+            _require(not problem, problem)
+            _require(len(self.targets) == len(self), "lengths of target columns")
         _require(self._is_ascending(), "row order")
         # Within a split, ascending ids are distinct.
         is_one_split = not len(self) or self.splits[0] == self.splits[-1]
@@ -241,6 +305,23 @@ def _text(columns: dict[str, NDArray[Any]], name: str) -> TextColumn:
     _require(len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(values), f"{name} offsets")
     _require(bool((np.diff(offsets) >= 0).all()), f"{name} offsets")
     return TextColumn(values, offsets)
+
+
+def _schema(facts: Mapping[str, Any]) -> TargetSchema:
+    """The schema in the facts of a population file.
+
+    Raises:
+        ValueError: it is none.
+    """
+    schema = TargetSchema.from_json(facts[TARGETS_FACT])
+    if not schema:
+        raise ValueError("an empty schema of targets")
+    return schema
+
+
+def _target_specs(facts: Mapping[str, Any]) -> dict[str, ColumnSpec]:
+    """The columns that a population has by its facts alone."""
+    return column_specs(_schema(facts)) if TARGETS_FACT in facts else {}
 
 
 def _require(holds: bool, what: str) -> None:

@@ -1,9 +1,14 @@
 """Some records of a source, as a source: enough to try a job on before running all of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from materialize.sources.base import DecodedImage, Measurement, Record, Source
+from materialize.sources.targets import TargetSchema, TargetSource, field_columns_of, schema_of
+from pipelines.objects import Objects
 
 
 class Subset:
@@ -49,6 +54,23 @@ class Subset:
     def class_names(self) -> tuple[str, ...]:
         """All classes of the whole source."""
         return self._source.class_names()
+
+    def schema(self) -> TargetSchema:
+        """That of the whole source."""
+        return schema_of(self._source)
+
+    def field_columns(self) -> tuple[NDArray[Any], ...]:
+        """Of the records of the subset."""
+        chosen = np.array(self._indices, np.int64)
+        return tuple(column[chosen] for column in field_columns_of(self._source))
+
+    def objects(self, index: int) -> Objects:
+        """As the whole source has them."""
+        return cast("TargetSource", self._source).objects(self._indices[index])
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """As the whole source has it."""
+        return cast("TargetSource", self._source).mask(self._indices[index])
 
     def describe(self) -> dict[str, Any]:
         """The whole source, and how many of its records."""

@@ -6,16 +6,21 @@ population. *Masks and objects* move with the pixels. Like pixels they stay in t
 are needed: the scan keeps their digest alone, which becomes part of what a shard is made from.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.errors import ConfigError, SourceError
 from materialize.sources.base import Source
 from pipelines.objects import ObjectKinds, Objects
 
 FieldKind = Literal["labels", "label", "value", "weight"]
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,29 @@ class Field:
     names: tuple[str, ...] = ()
     """Of the classes, or of the targets; empty for a weight."""
 
+    def __post_init__(self) -> None:
+        """Checks the name, and that there are names where numbers are to be named.
+
+        Raises:
+            ConfigError: it is no name, or ``names`` does not fit the kind.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"field {self.name!r}: expected a name of lower-case letters, digits and _ that "
+                "begins with a letter, 48 at most; rename it",
+                {"name": self.name, "expected": _NAME.pattern},
+            )
+        if bool(self.names) == (self.kind == "weight") or len(set(self.names)) < len(self.names):
+            raise ConfigError(
+                f"field {self.name!r}: expected distinct names, and none for a weight, got "
+                f"{', '.join(self.names[:5]) or 'none'} for {self.kind}",
+                {"name": self.name, "found": self.names},
+            )
+
     @property
-    def width(self) -> int:
-        """Numbers per record."""
-        return len(self.names) if self.kind in ("labels", "value") else 1
+    def shape(self) -> tuple[int, ...]:
+        """Of one record's numbers: () for a label or a weight, otherwise one for each name."""
+        return (len(self.names),) if self.kind in ("labels", "value") else ()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -48,12 +72,46 @@ class TargetSchema:
     objects: ObjectKinds | None = None
     mask_names: tuple[str, ...] = ()
     """One name for each channel of the masks; empty where there are no masks."""
-    fields: tuple[Field, ...] = field(default=())
+    fields: tuple[Field, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that no two fields share a name.
+
+        Raises:
+            ConfigError: some do.
+        """
+        names = [field.name for field in self.fields]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                f"fields {', '.join(names)}: expected distinct names; rename one",
+                {"name": "fields", "found": names},
+            )
 
     @property
     def moves(self) -> bool:
         """Whether anything moves with the pixels."""
         return self.objects is not None or bool(self.mask_names)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything at all."""
+        return self.moves or bool(self.fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "TargetSchema":
+        """The schema in a decoded JSON value.
+
+        Raises:
+            ValueError: it is no schema.
+        """
+        return msgspec.convert(value, cls)
+
+
+NO_TARGETS = TargetSchema()
+"""Of a source whose records have a class at most."""
 
 
 @runtime_checkable
@@ -64,8 +122,8 @@ class TargetSource(Source, Protocol):
         """What they have."""
         ...
 
-    def field_values(self, index: int) -> tuple[NDArray[Any], ...]:
-        """The numbers of one record, (width,) of the field's dtype, in the order of the schema."""
+    def field_columns(self) -> tuple[NDArray[Any], ...]:
+        """(len(self), *field.shape) of the field's dtype, in the order of the schema's fields."""
         ...
 
     def objects(self, index: int) -> Objects:
@@ -89,4 +147,55 @@ class TargetSource(Source, Protocol):
 
 def schema_of(source: Source) -> TargetSchema:
     """What the records of any source have besides their class."""
-    return source.schema() if isinstance(source, TargetSource) else TargetSchema()
+    return source.schema() if isinstance(source, TargetSource) else NO_TARGETS
+
+
+def field_columns_of(source: Source) -> tuple[NDArray[Any], ...]:
+    """The numbers of any source's fields, (len(source), *field.shape) each."""
+    return source.field_columns() if isinstance(source, TargetSource) else ()
+
+
+def merged(known: TargetSchema | None, found: TargetSchema) -> TargetSchema:
+    """The schema of a dataset that grows: names are only ever appended, like classes.
+
+    Args:
+        known: of the dataset; None where there is none yet.
+        found: of the source that new images come from.
+
+    Raises:
+        SourceError: the source has other kinds of targets, keypoints or fields.
+    """
+    if known is None:
+        return found
+    objects, fields = known.objects, known.fields
+    _check_same("masks", known.mask_names, found.mask_names)
+    _check_same("objects", objects is not None, found.objects is not None)
+    if objects is not None and found.objects is not None:
+        for what in ("keypoint_names", "keypoint_swaps"):
+            _check_same(what, getattr(objects, what), getattr(found.objects, what))
+        objects = replace(objects, names=_appended(objects.names, found.objects.names))
+    _check_same(
+        "fields", [(f.name, f.kind) for f in fields], [(f.name, f.kind) for f in found.fields]
+    )
+    grown = []
+    for field, new in zip(fields, found.fields, strict=True):
+        if field.kind == "label":
+            grown.append(replace(field, names=_appended(field.names, new.names)))
+            continue
+        if field.kind == "value" or not set(new.names) <= set(field.names):
+            _check_same(f"names of field {field.name}", field.names, new.names)
+        grown.append(field)
+    return TargetSchema(objects, known.mask_names, tuple(grown))
+
+
+def _appended(known: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*known, *found)))
+
+
+def _check_same(what: str, expected: Any, found: Any) -> None:
+    if expected != found:
+        raise SourceError(
+            f"the {what} of the source: expected {expected!r} as the dataset has them, found "
+            f"{found!r}; open the source with the same options, or build another dataset",
+            {"expected": expected, "found": found},
+        )

@@ -70,8 +70,10 @@ MATERIALIZE = (
     # what is built, and who knows it
     "manifest population.column_file population.identity",
     "statistics_file stock",
+    "population.target_columns",
     "population.division population.table",
-    "audit.naming_samples population.partition population.scan_rows receipts",
+    "audit.naming_samples population.partition population.target_reading receipts",
+    "population.scan_rows",
     "population.scan_workers progress",
     "population.scanning",
     "population.__init__ population.likeness",
