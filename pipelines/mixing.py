@@ -57,6 +57,14 @@ class Mixing(Transform):
         """
         raise NotImplementedError
 
+    def shows_partner(self, parameters: Parameters) -> NDArray[np.bool_]:
+        """Which of n images can change by a level; the partners of the others need not be made.
+
+        Args:
+            parameters: of the n images.
+        """
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True)
 class Mixes:
@@ -134,9 +142,13 @@ class Mixup(Mixing):
         self, images: NDArray[Any], partners: NDArray[Any], parameters: Parameters, *, plain: bool
     ) -> None:
         """Blends."""
-        weights = np.floor(parameters["weight"] * ONE + 0.5).astype(np.int64)
+        weights = _whole_weights(parameters)
         flat = (images.reshape(len(images), -1), partners.reshape(len(images), -1), weights)
         (_blend_reference if plain else _blend)(*flat)
+
+    def shows_partner(self, parameters: Parameters) -> NDArray[np.bool_]:
+        """Where the partner's share of 255 levels is half a level or more."""
+        return 2 * 255 * (ONE - _whole_weights(parameters)) >= ONE
 
 
 @register
@@ -179,6 +191,16 @@ class Cutmix(Mixing):
             images, partners, boxes.tolist(), strict=True
         ):
             image[top:bottom, left:right] = partner[top:bottom, left:right]
+
+    def shows_partner(self, parameters: Parameters) -> NDArray[np.bool_]:
+        """Where the rectangle has pixels."""
+        begin, end = parameters["begin_x_px"], parameters["end_x_px"]
+        return (begin < end) & (parameters["begin_y_px"] < parameters["end_y_px"])
+
+
+def _whole_weights(parameters: Parameters) -> NDArray[np.int64]:
+    """(n,) the share of the image itself, in units of 2**-16."""
+    return np.floor(parameters["weight"] * ONE + 0.5).astype(np.int64)
 
 
 @compiled

@@ -4,6 +4,8 @@ Rectangles are whole pixels of the finished image, so nothing is resampled; what
 level, the image's own mean, or noise that is drawn by address like everything else.
 """
 
+# ruff: noqa: ARG002  (the signatures are those of the base class)
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,23 +53,46 @@ class _Occlusion(WholeImage):
             return {}
         return {"key_0": words[:, 0].astype(np.float64), "key_1": words[:, 1].astype(np.float64)}
 
-    def _hide(self, images: Batch, boxes: NDArray[np.int64], keys: Parameters, plain: bool) -> None:
-        """Fills (n, k, 4) boxes: left, top, right, bottom in whole pixels, ends excluded."""
-        if self.fill == "noise":
-            for row, image in enumerate(images):
-                noise = noise_bytes(int(keys["key_0"][row]), int(keys["key_1"][row]), image.size,
-                                    plain=plain).reshape(image.shape)  # fmt: skip
-                for left, top, right, bottom in boxes[row].tolist():
-                    image[top:bottom, left:right] = noise[top:bottom, left:right]
-            return
-        levels = self._levels(images)
-        (_fill_reference if plain else _fill)(images, boxes, levels)
+    def run(self, images: NDArray[Any], parameters: Parameters, *, plain: bool) -> None:
+        """Hides the rectangles."""
+        self.run_some(images, np.arange(len(images)), parameters, plain=plain)
 
-    def _levels(self, images: Batch) -> NDArray[np.uint8]:
-        """(n, C) what hides."""
-        count, height, width, channels = images.shape
+    def run_some(
+        self,
+        images: NDArray[Any],
+        rows: NDArray[np.int64],
+        parameters: Parameters,
+        *,
+        plain: bool,
+    ) -> None:
+        """Hides the rectangles where they are, without copying images."""
+        boxes = self._boxes(parameters, images.shape[1], images.shape[2])
+        if self.fill == "noise":
+            size, shape = images[0].size, images.shape[1:]
+            keys = zip(parameters["key_0"].tolist(), parameters["key_1"].tolist(), strict=True)
+            for row, own, (key_0, key_1) in zip(rows.tolist(), boxes, keys, strict=True):
+                noise = noise_bytes(int(key_0), int(key_1), size, plain=plain).reshape(shape)
+                for left, top, right, bottom in own.tolist():
+                    images[row, top:bottom, left:right] = noise[top:bottom, left:right]
+            return
+        levels = self._levels(images, rows)
+        (_fill_reference if plain else _fill)(images, rows, boxes, levels)
+
+    def _boxes(self, parameters: Parameters, height: int, width: int) -> NDArray[np.int64]:
+        """(m, k, 4) left, top, right, bottom of k rectangles in whole pixels, ends excluded.
+
+        Args:
+            parameters: of m images.
+            height: of all of them, in pixels.
+            width: likewise.
+        """
+        raise NotImplementedError
+
+    def _levels(self, images: Batch, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """(m, C) what hides in some of the images."""
+        count, (_, height, width, channels) = len(rows), images.shape
         if self.fill == "mean":
-            sums = images.reshape(count, -1, channels).sum(axis=1, dtype=np.int64)
+            sums = images[rows].reshape(count, -1, channels).sum(axis=1, dtype=np.int64)
             means: NDArray[np.int64] = (2 * sums + height * width) // (2 * height * width)
             return means.astype(np.uint8)
         given = self.level if isinstance(self.level, tuple) else (self.level,)
@@ -127,12 +152,11 @@ class Erasing(_Occlusion):
             "width_px": width, "height_px": height, **self._keys(words[:, 7:]),
         }  # fmt: skip
 
-    def run(self, images: NDArray[Any], parameters: Parameters, *, plain: bool) -> None:
-        """Hides the rectangles."""
+    def _boxes(self, parameters: Parameters, height: int, width: int) -> NDArray[np.int64]:
+        """One rectangle each."""
         left, top = parameters["left_px"], parameters["top_px"]
         sides = (left, top, left + parameters["width_px"], top + parameters["height_px"])
-        boxes = np.stack(sides, axis=1).astype(np.int64)
-        self._hide(images, boxes[:, None], parameters, plain)
+        return np.stack(sides, axis=1).astype(np.int64)[:, None]
 
 
 @register
@@ -178,18 +202,17 @@ class Cutout(_Occlusion):
                 drawn[f"centre_{axis}_px_{hole + 1}"] = choose(two, sizes).astype(np.float64)
         return drawn | self._keys(words[:, 4 * self.holes :])
 
-    def run(self, images: NDArray[Any], parameters: Parameters, *, plain: bool) -> None:
-        """Hides the squares."""
-        _, height, width, _ = images.shape
+    def _boxes(self, parameters: Parameters, height: int, width: int) -> NDArray[np.int64]:
+        """Squares, cut at the image's sides."""
         side = parameters["side_px"]
-        boxes = np.empty((len(images), self.holes, 4), np.int64)
+        boxes = np.empty((len(side), self.holes, 4), np.int64)
         for hole in range(self.holes):
             for axis, limit in enumerate((width, height)):
                 centre = parameters[f"centre_{'xy'[axis]}_px_{hole + 1}"]
                 begin = centre - np.floor(side / 2)
                 boxes[:, hole, axis] = np.clip(begin, 0, limit)
                 boxes[:, hole, axis + 2] = np.clip(begin + side, 0, limit)
-        self._hide(images, boxes, parameters, plain)
+        return boxes
 
 
 def _whole_side(side: Values, limit: Values) -> Values:
@@ -198,25 +221,36 @@ def _whole_side(side: Values, limit: Values) -> Values:
 
 
 @compiled
-def _fill(images: Array, boxes: Array, levels: Array) -> None:
+def _fill(images: Array, rows: Array, boxes: Array, levels: Array) -> None:
     """`_fill_reference`, compiled."""
-    count, num_boxes, channels = boxes.shape[0], boxes.shape[1], images.shape[3]
-    for k in range(count):
-        for box in range(num_boxes):
+    channels = images.shape[3]
+    lines = images.reshape(images.shape[0], images.shape[1], -1)
+    for k in range(rows.shape[0]):
+        is_grey = True
+        for channel in range(1, channels):
+            is_grey &= levels[k, channel] == levels[k, 0]
+        for box in range(boxes.shape[1]):
+            begin, end = boxes[k, box, 0] * channels, boxes[k, box, 2] * channels
             for y in range(boxes[k, box, 1], boxes[k, box, 3]):
-                for x in range(boxes[k, box, 0], boxes[k, box, 2]):
+                if is_grey:  # one level for all channels fills as fast as memory is written
+                    lines[rows[k], y, begin:end] = levels[k, 0]
+                    continue
+                for place in range(begin, end, channels):
                     for channel in range(channels):
-                        images[k, y, x, channel] = levels[k, channel]
+                        lines[rows[k], y, place + channel] = levels[k, channel]
 
 
-def _fill_reference(images: Batch, boxes: NDArray[np.int64], levels: NDArray[np.uint8]) -> None:
+def _fill_reference(
+    images: Batch, rows: NDArray[np.int64], boxes: NDArray[np.int64], levels: NDArray[np.uint8]
+) -> None:
     """Sets boxes to levels.
 
     Args:
         images: (n, H, W, C) uint8, written.
-        boxes: (n, k, 4) left, top, right, bottom, inside the image.
-        levels: (n, C)
+        rows: (m,) which images.
+        boxes: (m, k, 4) left, top, right, bottom, inside the image.
+        levels: (m, C)
     """
-    for image, own, level in zip(images, boxes, levels, strict=True):
+    for row, own, level in zip(rows.tolist(), boxes, levels, strict=True):
         for left, top, right, bottom in own.tolist():
-            image[top:bottom, left:right] = level
+            images[row, top:bottom, left:right] = level

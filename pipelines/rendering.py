@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipelines.contract import Arena, Batch
 from pipelines.engine import Sampling
 from pipelines.lowering import canvas_after, lower_stages, parts_of, taken
-from pipelines.stages import Rows, run_stages
+from pipelines.mixing import Mixing
+from pipelines.stages import FetchPartners, Rows, run_stages
 from pipelines.transform import Canvas, Parameters, Transform
 
 
@@ -34,6 +35,18 @@ class Partners:
     def take(self, rows: NDArray[np.int64]) -> "Partners":
         """Those of some images."""
         return Partners(self.images.take(rows), taken(self.parameters, rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Companions:
+    """Partners that are images of the batch itself, with the same copy: none is made twice."""
+
+    rows: NDArray[np.int64]
+    """(n,) which of the n images each is mixed with."""
+
+    def apart(self, images: Arena, parameters: Sequence[Parameters]) -> Partners:
+        """The same partners, to be made for themselves."""
+        return Partners(images.take(self.rows), taken(parameters, self.rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +76,7 @@ def render(
     out: Batch,
     how: Rendering,
     *,
-    partners: Partners | None = None,
+    partners: Partners | Companions | None = None,
     partners_of: int | None = None,
 ) -> None:
     """Writes n images with given parameters.
@@ -74,11 +87,16 @@ def render(
         images: n prepared images.
         out: (n, H', W', C) of the images' dtype; written.
         how: with which arithmetic.
-        partners: what images are mixed with; None where no step mixes.
+        partners: what images are mixed with, or which of them with which; None where no step mixes.
         partners_of: see `pipelines.lowering.lower_stages`.
     """
     canvas = Canvas(images.heights, images.widths)
     sizes = canvas.sizes()
+    if isinstance(partners, Companions):
+        if len(sizes) == 1 and _mixes_at_once(pipeline.moving_steps):
+            _run(pipeline, parameters, images, out, how, partners=partners.rows)
+            return
+        partners = partners.apart(images, parameters)
     if len(parts_of(pipeline.moving_steps)) > 1 and len(sizes) > 1:
         # A step that needs finished images needs them of one size.
         for height, width in sizes:
@@ -92,27 +110,67 @@ def render(
 
     def fetch(place: int, rows: Rows) -> Batch:
         some = partners if rows is None or partners is None else partners.take(rows)
-        return _partner_images(pipeline, some, place, out, how)
+        drawn = taken([parameters[place]], rows)[0]
+        return _partner_images(pipeline, some, place, drawn, out, how)
 
-    fill = pipeline.fill_levels(images.channels)
-    stages = lower_stages(pipeline.moving_steps, parameters, canvas, fill, partners_of=partners_of)
-    run_stages(
-        stages, images, pipeline, out, value_range=how.value_range, plain=how.plain,
-        fetch_partners=None if partners is None else fetch,
+    _run(
+        pipeline, parameters, images, out, how, partners=None if partners is None else fetch,
+        partners_of=partners_of,
     )  # fmt: skip
 
 
+def _run(
+    pipeline: Rendered,
+    parameters: Sequence[Parameters],
+    images: Arena,
+    out: Batch,
+    how: Rendering,
+    *,
+    partners: FetchPartners | NDArray[np.int64] | None = None,
+    partners_of: int | None = None,
+) -> None:
+    """Lowers and runs; see `pipelines.stages.run_stages`."""
+    fill = pipeline.fill_levels(images.channels)
+    canvas = Canvas(images.heights, images.widths)
+    stages = lower_stages(pipeline.moving_steps, parameters, canvas, fill, partners_of=partners_of)
+    run_stages(
+        stages, images, pipeline, out, value_range=how.value_range, plain=how.plain,
+        partners=partners,
+    )  # fmt: skip
+
+
+def _mixes_at_once(steps: Sequence[Transform]) -> bool:
+    """Whether nothing happens between steps that mix, so that all find images unmixed."""
+    parts = parts_of(steps)
+    mixing = [
+        number for number, part in enumerate(parts) if part and isinstance(steps[part[0]], Mixing)
+    ]
+    return not mixing or mixing[-1] - mixing[0] == len(mixing) - 1
+
+
 def _partner_images(
-    pipeline: Rendered, partners: Partners | None, place: int, like: Batch, how: Rendering
+    pipeline: Rendered,
+    partners: Partners | None,
+    place: int,
+    drawn: Parameters,
+    like: Batch,
+    how: Rendering,
 ) -> Batch:
-    """(m, H, W, C) partners as they reach a mixing step."""
+    """(m, H, W, C) partners as they reach a mixing step; arbitrary where none is seen."""
     if partners is None:
         raise TypeError("there are no partners")
+    step = pipeline.moving_steps[place]
+    seen = np.flatnonzero(step.shows_partner(drawn)) if isinstance(step, Mixing) else np.arange(0)
     images = partners.images
     canvas = Canvas(images.heights, images.widths)
-    for step in pipeline.moving_steps[:place]:
-        canvas = canvas_after(step, canvas)
+    for earlier in pipeline.moving_steps[:place]:
+        canvas = canvas_after(earlier, canvas)
     height, width = canvas.sizes()[0]
     out = np.empty((len(images), height, width, images.channels), like.dtype)
-    render(pipeline, partners.parameters, images, out, how, partners_of=place)
+    if len(seen) == len(images):
+        render(pipeline, partners.parameters, images, out, how, partners_of=place)
+    elif len(seen):
+        some, theirs = np.empty((len(seen), *out.shape[1:]), out.dtype), partners.take(seen)
+        render(pipeline, theirs.parameters, theirs.images, some, how, partners_of=place)
+        out[seen] = some
     return out

@@ -66,7 +66,7 @@ def run_stages(
     *,
     value_range: tuple[float, float] | None = None,
     plain: bool = False,
-    fetch_partners: FetchPartners | None = None,
+    partners: FetchPartners | NDArray[np.int64] | None = None,
 ) -> None:
     """Writes the n augmented images.
 
@@ -77,7 +77,8 @@ def run_stages(
         out: (n, H', W', C) of the images' dtype, C-contiguous; written.
         value_range: see `pipelines.engine.run`.
         plain: True to run the NumPy twins instead of the kernels.
-        fetch_partners: what images are mixed with; needed where a stage is `Mixed`.
+        partners: what images are mixed with, needed where a stage is `Mixed`: made when asked for,
+            or (n,) rows of these very images, as they are there.
 
     Raises:
         ImageContractError: see `pipelines.engine.run`; or float32 images meet a step that works on
@@ -88,7 +89,10 @@ def run_stages(
     for number, stage in enumerate(stages):
         if not isinstance(stage, Fused):
             batch = out if number > last else _batch(arena)
-            _apply(stage, batch, plain, fetch_partners)
+            if isinstance(stage, Mixed) and isinstance(partners, np.ndarray):
+                # Taken now for all steps that mix: each image has one partner, as it is here.
+                partners = _taken_from(batch, stages[number:], partners)
+            _apply(stage, batch, plain, partners if callable(partners) else None)
             continue
         target = arena if number == last else _room(stage.programs, len(images), images)
         written = out if number == last else _batch(target)
@@ -110,7 +114,7 @@ def run_stages(
 
 
 def _apply(
-    stage: Applied | Mixed, batch: Batch, plain: bool, fetch_partners: FetchPartners | None
+    stage: Applied | Mixed, batch: Batch, plain: bool, partners: FetchPartners | None
 ) -> None:
     """Runs a step on the images it changes."""
     if batch.dtype != np.uint8:
@@ -119,22 +123,37 @@ def _apply(
             "on 256 levels; store the images as uint8, or leave the step out",
             {"expected": "uint8", "found": stage.step.name},
         )
-    if stage.rows is not None and not len(stage.rows):
+    rows = stage.rows
+    if rows is not None and not len(rows):
         return
-    changed = batch if stage.rows is None else np.ascontiguousarray(batch[stage.rows])
-    if isinstance(stage, Mixed):
-        if fetch_partners is None:
-            raise ImageContractError(
-                f"{stage.step.name}: expected partners to mix with, got none; name the images of "
-                "the same split as partners",
-                {"step": stage.step.name, "expected": "partners"},
-            )
-        partners = fetch_partners(stage.place, stage.rows)
-        stage.step.run(changed, partners, stage.parameters, plain=plain)
-    else:
-        stage.step.run(changed, stage.parameters, plain=plain)
-    if stage.rows is not None:
-        batch[stage.rows] = changed
+    if isinstance(stage, Applied):
+        if rows is None:
+            stage.step.run(batch, stage.parameters, plain=plain)
+        else:
+            stage.step.run_some(batch, rows, stage.parameters, plain=plain)
+        return
+    if partners is None:
+        raise ImageContractError(
+            f"{stage.step.name}: expected partners to mix with, got none; name the images of "
+            "the same split as partners",
+            {"step": stage.step.name, "expected": "partners"},
+        )
+    changed = batch if rows is None else np.ascontiguousarray(batch[rows])
+    stage.step.run(changed, partners(stage.place, rows), stage.parameters, plain=plain)
+    if rows is not None:
+        batch[rows] = changed
+
+
+def _taken_from(
+    batch: Batch, stages: Sequence[Stage], companions: NDArray[np.int64]
+) -> FetchPartners:
+    """The partners of all stages that mix, copied from images that are not mixed yet."""
+    partners = {
+        stage.place: batch[companions if stage.rows is None else companions[stage.rows]]
+        for stage in stages
+        if isinstance(stage, Mixed)
+    }
+    return lambda place, _rows: partners[place]
 
 
 def _room(programs: Programs, count: int, images: Arena) -> Arena:

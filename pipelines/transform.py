@@ -208,6 +208,26 @@ class WholeImage(Transform):
         """
         raise NotImplementedError
 
+    def run_some(
+        self,
+        images: NDArray[Any],
+        rows: NDArray[np.int64],
+        parameters: Parameters,
+        *,
+        plain: bool,
+    ) -> None:
+        """Changes some of n images in place.
+
+        Args:
+            images: (n, H, W, C) uint8, C-contiguous.
+            rows: (m,) which of them.
+            parameters: of these m images.
+            plain: as in `run`.
+        """
+        changed = np.ascontiguousarray(images[rows])
+        self.run(changed, parameters, plain=plain)
+        images[rows] = changed
+
 
 @dataclass(frozen=True, kw_only=True)
 class Container(Transform):

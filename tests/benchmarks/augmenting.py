@@ -2,8 +2,10 @@
 
 Pipeline A is rotation 10, shifts 0.2, zoom 0.2, horizontal flip and channel shift 20 over nearest
 borders; B is the same with Keras' clipping to the image's own range. C is rotation 30, shifts 0.3,
-shear 20, zoom 0.3, both flips, brightness, contrast and channel shift over reflected borders.
-Every system draws new parameters for every image. Batches exceed the second-level cache.
+shear 20, zoom 0.3, both flips, brightness, contrast and channel shift over reflected borders, a
+rectangle erased from every other image, and mixup of each image with another.
+Every system draws new parameters for every image, and mixes the images of a batch with each other.
+Batches exceed the second-level cache.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines import Pipeline, from_dict
 from pipelines.contract import pack
+from pipelines.transform import Canvas
 from tests.benchmarks.measure import in_turns, on_one_core, print_table, write_record
 
 SIZES = {"28×28×1": (28, 1, 4096), "32×32×3": (32, 3, 4096), "224×224×3": (224, 3, 192),
@@ -42,6 +45,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
         _step("shear", max_deg=20), _step("zoom", by=0.3), _step("horizontal_flip"),
         _step("vertical_flip"), _step("brightness", factor=[0.7, 1.3]),
         _step("contrast", factor=[0.7, 1.3]), _step("channel_shift", by=20),
+        _step("erasing", probability=0.5), _step("mixup", alpha=0.2),
     ]},
 }  # fmt: skip
 
@@ -51,9 +55,15 @@ def ours(pipeline: Pipeline, images: NDArray[np.uint8]) -> Callable[[int], int]:
     arena, out = pack(images), np.empty_like(images)
     generator = np.random.default_rng(1)
     ids = generator.integers(0, 256, (len(images), 16), dtype=np.uint8)
+    canvas = Canvas(arena.heights, arena.widths)
 
     def run(number: int) -> int:
-        pipeline.augment(arena, pipeline.draw(7, ids, number + 1), out)
+        words = pipeline.draw(7, ids, number + 1)
+        mixes = pipeline.mixes(pipeline.parameters(words, canvas))
+        if mixes is None:
+            pipeline.augment(arena, words, out)
+        else:
+            pipeline.augment(arena, words, out, companions=mixes.partner_rows(len(ids)))
         return len(images)
 
     return run
@@ -75,17 +85,36 @@ def keras(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]:
     options["B"] = options["A"]
     generator = ImageDataGenerator(**options[name])
     floats = images[:_PEER_IMAGES].astype(np.float32)
-    contrast = np.random.default_rng(0)
+    chance = np.random.default_rng(0)
 
     def run(number: int) -> int:
-        for image in floats:
+        batch = np.empty_like(floats)
+        for place, image in enumerate(floats):
             moved = generator.random_transform(image)
-            if name == "C":  # what a user adds, since the class has no contrast
-                factor = contrast.uniform(0.7, 1.3)
-                np.clip((moved - 127.5) * factor + 127.5, 0, 255)
-        return len(floats)
+            if name == "C":  # what a user adds, since the class has neither contrast nor erasing
+                moved = np.clip((moved - 127.5) * chance.uniform(0.7, 1.3) + 127.5, 0, 255)
+                _erase(moved, chance)
+            batch[place] = moved
+        if name == "C":
+            weights = chance.beta(0.2, 0.2, (len(batch), 1, 1, 1)).astype(np.float32)
+            batch = weights * batch + (1 - weights) * batch[chance.permutation(len(batch))]
+        return len(batch)
 
     return run
+
+
+def _erase(image: NDArray[np.float32], chance: np.random.Generator) -> None:
+    """Zhong et al., algorithm 1, in every other image: the lines that a user writes."""
+    if chance.random() < 0.5:
+        return
+    height, width = image.shape[:2]
+    while True:
+        area, aspect = chance.uniform(0.02, 0.4) * height * width, chance.uniform(0.3, 1 / 0.3)
+        high, wide = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if high < height and wide < width:
+            top, left = chance.integers(0, height - high), chance.integers(0, width - wide)
+            image[top : top + high, left : left + wide] = 0
+            return
 
 
 def albumentations(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]:
@@ -113,13 +142,19 @@ def albumentations(name: str, images: NDArray[np.uint8]) -> Callable[[int], int]
         steps.append(peer.RGBShift(20, 20, 20, p=1))
     else:  # the nearest thing it has for one channel
         steps.append(peer.RandomBrightnessContrast(0.08, 0, p=1))
+    if wide:
+        steps.append(peer.Erasing(scale=(0.02, 0.4), ratio=(0.3, 1 / 0.3), p=0.5))
     compose = peer.Compose(steps)
     few = images[:_PEER_IMAGES]
+    chance = np.random.default_rng(0)
 
     def run(number: int) -> int:
-        for image in few:
-            compose(image=image)
-        return len(few)
+        batch = [compose(image=image)["image"] for image in few]
+        if wide:  # the library mixes nothing: what a user adds
+            weights, others = chance.beta(0.2, 0.2, len(batch)), chance.permutation(len(batch))
+            for image, weight, other in zip(batch, weights, others, strict=True):
+                cv2.addWeighted(image, weight, batch[other], 1 - weight, 0)
+        return len(batch)
 
     return run
 

@@ -5,12 +5,14 @@ import pytest
 from scipy.stats import beta, kstest
 
 from pipelines.beta import ONE, beta_digest, beta_quantiles, beta_weights
+from pipelines.composition import OneOf
+from pipelines.contract import pack
 from pipelines.errors import ParameterError
-from pipelines.geometric import Rotation
+from pipelines.geometric import Crop, HorizontalFlip, Rotation
 from pipelines.mixing import Cutmix, Mixup
 from pipelines.occlusion import Erasing
 from pipelines.pipeline import Pipeline
-from pipelines.rendering import Partners, Pool
+from pipelines.rendering import Companions, Partners, Pool
 from pipelines.transform import Canvas
 from tests.golden.pipelines_cases import sample_ids, synthetic
 
@@ -155,6 +157,56 @@ def test_a_partner_is_augmented_at_its_own_address_by_the_steps_before():
     np.testing.assert_array_equal(found, mixture)
 
 
+MIXED = {
+    "mixup": (Rotation(max_deg=30), Mixup(), Erasing()),
+    "cutmix": (Erasing(), Cutmix(probability=0.5), Rotation(max_deg=30)),
+    "either": (Rotation(max_deg=9), OneOf(steps=(Mixup(), Cutmix(), Erasing())), HorizontalFlip()),
+    "with a step between": (OneOf(steps=(Mixup(), Erasing(probability=1), Cutmix())),),
+}
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("steps", MIXED.values(), ids=MIXED)
+def test_images_mixed_with_each_other_are_those_mixed_with_copies(steps, plain):
+    """Companions are a shorter way to the same bytes, also where nothing is left to shorten."""
+    pipeline = Pipeline(steps=steps, border="reflect")
+    images, ids = synthetic(40, 13, 9, 3), sample_ids(40)
+    canvas = Canvas(np.full(40, 13), np.full(40, 9))
+    drawn = pipeline.parameters(pipeline.draw(4, ids, 6), canvas)
+    rows = pipeline.mixes(drawn).partner_rows(40)
+    apart, together = np.empty_like(images), np.empty_like(images)
+    copies = Partners(
+        pack(images[rows]), pipeline.parameters(pipeline.draw(4, ids[rows], 6), canvas)
+    )
+    pipeline.render(drawn, pack(images), apart, partners=copies, plain=plain)
+    pipeline.render(drawn, pack(images), together, partners=Companions(rows), plain=plain)
+    assert not np.array_equal(apart, images)
+    np.testing.assert_array_equal(together, apart)
+
+
+def test_images_of_several_sizes_are_mixed_with_each_other():
+    """Cut to one size before they are mixed."""
+    pipeline = Pipeline(steps=(Crop(height=8, width=8), Mixup()))
+    images, ids = [*synthetic(3, 12, 9, 3), *synthetic(3, 9, 12, 3)], sample_ids(6)
+    where = {"sample_ids": ids, "seed": 4, "copies": 6}
+    together = pipeline.apply(images, pool=Pool(images, ids), **where)
+    apart = pipeline.apply(images, pool=Pool(list(images), ids), **where)
+    np.testing.assert_array_equal(together, apart)
+
+
+@pytest.mark.parametrize("step", [Mixup(), Cutmix()])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_partner_that_is_not_made_would_not_be_seen(step, plain):
+    """Whatever its pixels are; about one in six of mixup's weights is that near to 1."""
+    parameters = drawn(step, 6, 8, 400)[0]
+    images = synthetic(400, 6, 8, 3)
+    unseen = ~step.shows_partner(parameters)
+    for level in (0, 255):
+        found = mixed(step, images, np.full_like(images, level), parameters, plain=plain)
+        np.testing.assert_array_equal(found[unseen], images[unseen])
+    assert isinstance(step, Cutmix) or 0.05 < unseen.mean() < 0.3
+
+
 def test_images_that_are_not_mixed_keep_their_label():
     """Weight 1 and no partner, as often as the probability leaves them."""
     pipeline = Pipeline(steps=(Mixup(probability=0.5),))
@@ -173,8 +225,6 @@ def test_a_pipeline_without_a_mixing_step_has_no_mixes():
 def test_partners_are_taken_with_their_images():
     """Row by row."""
     images = synthetic(3, 4, 4, 1)
-    from pipelines.contract import pack
-
     partners = Partners(pack(images), [{"weight": np.arange(3.0)}])
     some = partners.take(np.array([2, 0]))
     assert some.parameters[0]["weight"].tolist() == [2.0, 0.0]
