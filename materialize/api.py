@@ -8,7 +8,7 @@ from PIL import Image
 from materialize.builder import as_source, build_dataset
 from materialize.executor import Crew
 from materialize.pictures.gallery import GalleryOptions, draw_gallery
-from materialize.population import Division, Population, scan
+from materialize.population import Balance, Division, Population, scan
 from materialize.population.likeness import is_quickly_searched
 from materialize.population.likeness import near_duplicates as find_near_duplicates
 from materialize.production import BuildOptions, BuildReport
@@ -34,6 +34,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     originals: bool = False,
     parameters: str = "draws",
     value_range: tuple[float, float] | None = None,
+    balance: Balance | None = None,
+    balance_cap: int | None = None,
     split: str | None = None,
     workers: int = 1,
     options: BuildOptions | None = None,
@@ -56,6 +58,9 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         originals: also store the untouched images, of every split, beside the copies.
         parameters: what stands beside each copy: ``none``, ``draws`` or ``full``.
         value_range: for float32 images, the values that mean black and white.
+        balance: how many training images of each class an epoch shows: ``max`` (as many as there
+            are of the largest), a number, or a number for each class by name.
+        balance_cap: most draws of an image in an epoch, on average over its class.
         split: cut a source without splits of its own, such as ``0.8/0.1/0.1``; for another cut of
             that kind, ``ScanOptions(division=…)`` in ``options``, which is taken instead.
         workers: processes that write shards at once; never changes a byte.
@@ -72,7 +77,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     """
     recipe = Recipe(
         copies=copies, seed=seed, codec=codec, storage=storage, originals=originals,
-        parameters=parameters, value_range=value_range,
+        parameters=parameters, value_range=value_range, balance=balance, balance_cap=balance_cap,
     )  # fmt: skip
     options = _counted(_divided(options or BuildOptions(), split))
     workers = whole_number("workers", workers, 1, _MOST_AT_ONCE)

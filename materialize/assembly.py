@@ -1,14 +1,16 @@
 """From a job's plain values to the objects that a build takes."""
 
+import csv
 import os
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from materialize.config import Job, required
+from materialize.config import TABLE_SUFFIXES, Job, required
 from materialize.errors import ConfigError
 from materialize.executor import Crew
-from materialize.population import DEFAULT_MAX_BAD, Division, ScanOptions
+from materialize.population import DEFAULT_MAX_BAD, Balance, Division, ScanOptions
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe, whole_number
 from materialize.sources import Source, open_source
@@ -131,6 +133,8 @@ def recipe_of(job: Job) -> Recipe:
         originals=job.originals,
         parameters=job.parameters,
         value_range=_value_range(job),
+        balance=_balance(job.balance),
+        balance_cap=job.balance_cap,
     )
 
 
@@ -142,6 +146,48 @@ def _shard_bytes(mebibytes: float) -> int:
             {"name": "shard-mb", "expected": [low, high], "found": mebibytes},
         )
     return round(mebibytes * 2**20)
+
+
+def _balance(given: str | int | dict[str, int] | None) -> Balance | None:
+    """``max``, ``200``, or the numbers in a file."""
+    if not isinstance(given, str) or given == "max":
+        return given
+    if given.endswith(TABLE_SUFFIXES):
+        return class_numbers(Path(given))
+    try:
+        return int(given)
+    except ValueError as error:
+        raise ConfigError(
+            "balance: expected max, a number, or a .toml or .csv file of class = number, got "
+            f"{given!r}",
+            {"name": "balance", "expected": "max|N|FILE", "found": given},
+        ) from error
+
+
+def class_numbers(path: Path) -> dict[str, int]:
+    """A number for each class: a TOML table, or a CSV of class and number without a header.
+
+    Raises:
+        ConfigError: the file cannot be read, or is nothing of the kind.
+    """
+    numbers: dict[str, int] = {}
+    problem = "two numbers for one class"
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix == ".toml":
+            pairs = list(tomllib.loads(text).items())
+        else:
+            pairs = [(name, int(number)) for name, number in csv.reader(text.splitlines())]
+        numbers = dict(pairs)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        pairs, problem = [], str(error)
+    if not pairs or len(numbers) < len(pairs) or not all(type(n) is int for n in numbers.values()):
+        raise ConfigError(
+            f"balance: expected {path} to give a whole number for each class, as class = 100 in "
+            f".toml or class,100 in .csv, got: {problem if not pairs else numbers}",
+            {"name": "balance", "path": str(path)},
+        )
+    return numbers
 
 
 def _value_range(job: Job) -> tuple[float, float] | None:

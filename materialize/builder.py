@@ -18,7 +18,7 @@ from materialize.inventory import ESTIMATE_FILE
 from materialize.job import standing_shard
 from materialize.manifest import load_latest, manifest_name
 from materialize.plans import Plan, begun_plan, claim, first_plan, latest_plan
-from materialize.population import Population, check_quarantine, scan
+from materialize.population import Population, balanced, check_quarantine, scan
 from materialize.production import (
     BuildOptions,
     BuildReport,
@@ -64,7 +64,9 @@ def build_dataset(
     started, directory = time.monotonic(), Path(output)
     used = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
     opened = as_source(source)
-    population = scanned(opened, options, (), progress)
+    population = balanced(
+        scanned(opened, options, (), progress), recipe.balance, recipe.balance_cap
+    )
     check_feasible(used, recipe, population)
     plan = first_plan(used, recipe, population, options.scan.exclude)
     work = plan_tasks(plan, (population,))

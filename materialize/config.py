@@ -31,6 +31,8 @@ from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
+TABLE_SUFFIXES = (".toml", ".csv")
+"""Of a file that gives a number for each class."""
 PIPELINE_KEYS = ("name", "border", "fill", "interpolation", "step")
 """What makes a job file hold its own pipeline."""
 
@@ -69,6 +71,9 @@ class Job:
     copies: int | None = None
     seed: int = 0
     value_range: str | None = None
+    balance: str | int | dict[str, int] | None = None
+    """``max``, a number of draws, a table's file, or the table itself: class → number."""
+    balance_cap: int | None = None
     storage: str = "pixels"
     originals: bool = False
 
@@ -203,9 +208,14 @@ def _located(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             return value  # a preset
         return str(folder / value)
 
+    def is_path(name: str, value: Any) -> bool:
+        is_table = isinstance(value, str) and value.endswith(TABLE_SUFFIXES)
+        return name in paths or (name == "balance" and is_table)
+
     paths = ("source", "labels", "pipeline", "output")
     return {
-        name: from_here(name, value) if name in paths else value for name, value in options.items()
+        name: from_here(name, value) if is_path(name, value) else value
+        for name, value in options.items()
     }
 
 

@@ -20,7 +20,7 @@ from materialize.manifest import Manifest, load_latest
 from materialize.numbering import numbered_on
 from materialize.placement import check_told, names_splits, placed
 from materialize.plans import Plan, begun_plan, claim, next_plan, read_plan
-from materialize.population import Population
+from materialize.population import Population, balanced
 from materialize.production import (
     BuildOptions,
     BuildReport,
@@ -163,6 +163,8 @@ def _decided(
             {"name": "copies", "expected": previous.recipe.copies, "found": wanted},
         )
     added = _unknown(found, old)
+    if added is not None:  # among itself: who came before keeps the draws that there are
+        added = balanced(added, previous.recipe.balance, previous.recipe.balance_cap)
     if added is None and wanted == previous.recipe.copies:
         return None, None
     plan = next_plan(previous, manifest, wanted, added, exclude)

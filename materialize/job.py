@@ -23,7 +23,7 @@ from materialize.canonical import sha256_hex
 from materialize.environment import current_environment
 from materialize.errors import ManifestError, SourceError, StorageError
 from materialize.manifest import shard_path
-from materialize.planning import Task
+from materialize.planning import Task, held_rows, take_rows
 from materialize.population import Population, load_images
 from materialize.receipts import Receipt
 from materialize.shards.layout import ShardEntry, ShardSpec
@@ -99,14 +99,22 @@ def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]
         return
     clock = _Clock()
     writer = ShardWriter()
+    held = [held_rows(rows, 0, spec, task.copies) for spec in missing]
+    wanted = np.unique(np.concatenate(held))  # an image that none of the shards has stays unread
+    rows = rows if len(wanted) == len(rows) else take_rows(rows, wanted)
     with Stock(workshop.directory, task.stock) as stock:
         is_stocked = all(stock.holds(spec.copy) for spec in missing)
         images = None if is_stocked else _prepared(workshop, stock, rows)
         clock.lap("decode")
-        for spec in missing:
+        for spec, here in zip(missing, held, strict=True):
             if _is_late(workshop):
                 return
-            yield _write_shard(workshop, writer, spec, rows, stock, images, clock)
+            own, pixels = rows, images
+            if len(here) < len(rows):
+                places = np.searchsorted(wanted, here)
+                own = take_rows(rows, places)
+                pixels = None if images is None else images.take(places)
+            yield _write_shard(workshop, writer, spec, own, stock, pixels, clock)
             clock = _Clock()
 
 

@@ -34,7 +34,9 @@ SHARDS_DIRECTORY = "shards"
 
 _T = TypeVar("_T")
 
-_LATER: dict[str, Any] = {"storage": "pixels", "cuts": {}, "removed": ()}
+_LATER: dict[str, Any] = {
+    "storage": "pixels", "cuts": {}, "removed": (), "balance": None, "balance_cap": None,
+}  # fmt: skip
 """Fields that came after the first datasets, and what they are where nothing is said: left out
 then, so that a dataset that has no use for them keeps its bytes and its digest."""
 

@@ -44,6 +44,8 @@ class Task:
     num_rows: int
     specs: tuple[ShardSpec, ...]
     generation: int
+    copies: int
+    """Of the dataset: with the rates of a balanced population it decides who has which copy."""
     stock: tuple[ShardEntry, ...] = ()
     """Standing shards of lossless codecs that hold some of these rows: pixels that are there are
     taken from them, and not from the source."""
@@ -83,39 +85,61 @@ def tasks(
         cuts: by split, the runs of a generation that lost images since it was cut.
     """
     for split in SPLITS:
-        rows = population.split_rows(split)
         shapes = stored_shapes(pipeline, recipe, population, split)
-        if not len(rows) or not shapes:
-            continue
-        runs = (cuts or {}).get(split)
-        if runs is None:
-            at_once = rows_per_run(pipeline, recipe, population, rows, list(shapes.values()))
-            runs = _cut(len(rows), at_once)
-        for run, first_row, start, num_rows in runs:
-            here = slice(rows.start + start, rows.start + start + num_rows)
+        first_of_split = population.split_rows(split).start
+        for cut in split_runs(pipeline, recipe, population, split, cuts):
+            start = first_of_split + cut.start
+            rows = np.arange(start, start + cut.num_rows)
+            who, content = _digests(population, rows)
             common = ShardSpec(
-                kind="original", generation=generation, split=split, run=run,
-                first_row=first_row, num_rows=num_rows, copy=-1,
+                kind="original", generation=generation, split=split, run=cut.run,
+                first_row=cut.first_row, num_rows=cut.num_rows, copy=-1,
                 image_shape=next(iter(shapes.values())),
                 image_dtype="float32" if population.dtype == "float32" else "uint8",
                 codec=recipe.codec, parameters="none", recipe="",
-                rows_digest=rows_digest(
-                    population.ids[here], population.labels[here], population.class_names
-                ),
-                sources_digest=sha256_hex(np.ascontiguousarray(population.digests[here]).data),
+                rows_digest=who, sources_digest=content,
             )  # fmt: skip
             specs = [common] if "original" in shapes else []
             if "copy" in shapes:
-                specs += _copy_specs(common, pipeline, recipe, shapes["copy"])
-            yield Task(here.start, num_rows, tuple(specs), generation)
+                specs += _copy_specs(common, pipeline, recipe, shapes["copy"], population, rows)
+            if specs:
+                yield Task(start, cut.num_rows, tuple(specs), generation, recipe.copies)
 
 
-def _cut(num_rows: int, at_once: int) -> list[RunCut]:
-    """The runs of a split, in order."""
+def split_runs(
+    pipeline: Pipeline,
+    recipe: Recipe,
+    population: Population,
+    split: str,
+    cuts: Mapping[str, Sequence[RunCut]] | None = None,
+) -> Sequence[RunCut]:
+    """The runs of a split in order; none where nothing of it is stored.
+
+    Args:
+        pipeline: what happens to each copy.
+        recipe: the options that decide bytes.
+        population: the generation's images.
+        split: which.
+        cuts: by split, the runs of a generation that lost images since it was cut.
+    """
+    rows = population.split_rows(split)
+    shapes = stored_shapes(pipeline, recipe, population, split)
+    if not len(rows) or not shapes:
+        return []
+    if cuts is not None and split in cuts:
+        return cuts[split]
+    at_once = rows_per_run(pipeline, recipe, population, rows, list(shapes.values()))
     return [
-        RunCut(run, first, first, min(at_once, num_rows - first))
-        for run, first in enumerate(range(0, num_rows, at_once))
+        RunCut(run, first, first, min(at_once, len(rows) - first))
+        for run, first in enumerate(range(0, len(rows), at_once))
     ]
+
+
+def _digests(population: Population, rows: NDArray[np.int64]) -> tuple[str, str]:
+    """What a spec says of its rows: who they are, and what they are made from."""
+    contents = np.ascontiguousarray(population.digests[rows])
+    who = rows_digest(population.ids[rows], population.labels[rows], population.class_names)
+    return who, sha256_hex(contents.data)
 
 
 def rows_per_run(
@@ -152,20 +176,67 @@ def rows_per_run(
 
 
 def _copy_specs(
-    common: ShardSpec, pipeline: Pipeline, recipe: Recipe, shape: tuple[int, int, int]
+    common: ShardSpec,
+    pipeline: Pipeline,
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    population: Population,
+    rows: NDArray[np.int64],
 ) -> Iterator[ShardSpec]:
+    """The copies of one run; where classes are balanced, each holds the rows that have it."""
     names = {
         "none": (),
         "draws": pipeline.word_names,
         "full": parameter_names(pipeline, shape[:2]),
     }[recipe.parameters]
-    first = replace(
+    spec = replace(
         common, kind="copy", copy=0, image_shape=shape,
         parameters="none" if not names else "full" if recipe.parameters == "full" else "draws",
         recipe=recipe_digest(pipeline, recipe), draw_words=names,
     )  # fmt: skip
-    for copy in range(recipe.copies):
-        yield replace(first, copy=copy)
+    num_draws = num_copies(population, rows, recipe.copies)
+    for copy in range(int(num_draws.max())):
+        held = rows[num_draws > copy]
+        if len(held) < spec.num_rows:  # who has a copy has all before it: else they are the same
+            who, content = _digests(population, held)
+            spec = replace(spec, num_rows=len(held), rows_digest=who, sources_digest=content)
+        yield replace(spec, copy=copy)
+
+
+def num_copies(population: Population, rows: NDArray[np.int64], copies: int) -> NDArray[np.int64]:
+    """(m,) how many copies a dataset has of each of some training images.
+
+    Args:
+        population: a generation.
+        rows: (m,) of it.
+        copies: of the dataset, which are as many epochs.
+    """
+    if population.rates is None:
+        return np.full(len(rows), copies, np.int64)
+    return population.rates.taken(rows).num_draws(copies)
+
+
+def held_rows(
+    population: Population, first: int, spec: ShardSpec, copies: int
+) -> NDArray[np.int64]:
+    """(num_rows,) the rows that a shard holds, ascending: the one place that knows.
+
+    These are the rows of its run that have its copy; all of them where classes are not balanced.
+
+    Args:
+        population: of the shard's generation, or its run alone.
+        first: where the run begins there.
+        spec: of the shard.
+        copies: of the dataset.
+    """
+    if spec.kind == "original" or population.rates is None:
+        return np.arange(first, first + spec.num_rows)
+    held = np.empty(0, np.int64)
+    while len(held) < spec.num_rows and first < len(population):
+        rows = np.arange(first, min(first + spec.num_rows, len(population)))
+        held = np.concatenate([held, rows[num_copies(population, rows, copies) > spec.copy]])
+        first = int(rows[-1]) + 1
+    return held[: spec.num_rows]
 
 
 def shared_out(work: Sequence[Task], workers: int) -> list[Task]:
@@ -253,11 +324,14 @@ def population_identity(population: Population) -> str:
         "class_names": list(population.class_names),
         "channels": population.channels,
         "dtype": population.dtype,
+        **population.rate_facts(),
     }
     if population.targets is not None:
         for values in population.targets.columns().values():
             hasher.update(np.ascontiguousarray(values).data)
         facts["targets"] = population.schema.to_json()
+    if population.rates is not None:
+        hasher.update(np.ascontiguousarray(population.rates.ranks).data)
     hasher.update(digest(facts).encode())
     return hasher.hexdigest()
 

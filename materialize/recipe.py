@@ -1,14 +1,19 @@
 """The options of a build that decide bytes."""
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from materialize.errors import ConfigError
+from materialize.population.balancing import Balance
 from materialize.shards.codecs import find_codec
 
 DEFAULT_SHARD_BYTES = 64 * 2**20
 """Large enough that an object store's request is cheap, small enough for a worker's memory."""
+MOST_COPIES = 2**20
+"""Of one image."""
+_MOST_DRAWS = 2**31
 PARAMETER_MODES = ("none", "draws", "full")
 STORAGE_MODES = ("pixels", "prefix", "recipe")
 """What of an image is stored: its copies; the image as it is before anything random happens; or
@@ -37,6 +42,11 @@ class Recipe:
     value_range: tuple[float, float] | None = None
     """For float32 images, the values that mean black and white; needed where a step changes
     values."""
+    balance: Balance | None = None
+    """How many training images of each class an epoch shows: ``max``, as many as there are of the
+    largest class; a number; or a number for each class. None shows every image once."""
+    balance_cap: int | None = None
+    """Most draws of an image in an epoch, on average over its class; None for no limit."""
 
     def __post_init__(self) -> None:
         """Checks the options.
@@ -45,7 +55,7 @@ class Recipe:
             ConfigError: an option is outside its set or interval.
         """
         for name, low, high in (
-            ("copies", 1, 2**20), ("seed", 0, 2**64 - 1), ("shard_bytes", 2**12, 2**31)
+            ("copies", 1, MOST_COPIES), ("seed", 0, 2**64 - 1), ("shard_bytes", 2**12, 2**31)
         ):  # fmt: skip
             # NumPy's integers are written to plans as Python's.
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
@@ -65,6 +75,16 @@ class Recipe:
                 )
             # Plans are compared byte for byte, where 0 and 0.0 differ.
             object.__setattr__(self, "value_range", (black, white))
+        object.__setattr__(self, "balance", _checked_balance(self.balance))
+        if self.balance_cap is not None:
+            if self.balance is None:
+                raise ConfigError(
+                    f"balance-cap: expected with balance, got {self.balance_cap} without; add "
+                    "balance, or leave the cap out",
+                    {"name": "balance-cap", "found": self.balance_cap},
+                )
+            cap = whole_number("balance-cap", self.balance_cap, 1, MOST_COPIES)
+            object.__setattr__(self, "balance_cap", cap)
 
     @property
     def stores_copies(self) -> bool:
@@ -93,3 +113,24 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
             {"name": name, "expected": [low, high], "found": value},
         )
     return number
+
+
+def _checked_balance(balance: Any) -> Balance | None:
+    """What a balance is to reach, in the one form in which plans have it.
+
+    Raises:
+        ConfigError: it is nothing of the kind.
+    """
+    if balance is None:
+        return None
+    if balance == "max":
+        return "max"
+    if isinstance(balance, Mapping | tuple | list) and balance:
+        pairs = sorted(dict(balance).items())
+        return tuple((n, whole_number(f"balance of {n!r}", d, 1, _MOST_DRAWS)) for n, d in pairs)
+    if isinstance(balance, str | Mapping | tuple | list):
+        raise ConfigError(
+            f"balance: expected 'max', a number, or a number for each class, got {balance!r}",
+            {"name": "balance", "expected": "max, N or classes", "found": balance},
+        )
+    return whole_number("balance", balance, 1, _MOST_DRAWS)

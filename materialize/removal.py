@@ -26,7 +26,7 @@ from materialize.builder import plan_tasks
 from materialize.errors import ConfigError
 from materialize.inventory import outdated_catalogue
 from materialize.manifest import Manifest, PopulationEntry, RunCut
-from materialize.planning import take_rows
+from materialize.planning import split_runs, take_rows
 from materialize.plans import check_claimable, claim, population_entry, read_plan, successor
 from materialize.population.table import Population
 from materialize.production import (
@@ -38,6 +38,7 @@ from materialize.production import (
     store_population,
 )
 from materialize.progress import Progress
+from materialize.recipe import Recipe
 from materialize.restocking import supply, with_stock
 from materialize.sources.base import SPLITS
 from materialize.transcoding import check_whole, superseded_bytes
@@ -104,7 +105,7 @@ def remove_samples(
     removed = _ids(dataset.populations, gone)
     plan = replace(
         successor(previous, dataset.manifest),
-        populations=tuple(_entries(dataset, populations, gone)),
+        populations=tuple(_entries(dataset, previous.recipe, populations, gone)),
         removed=tuple(sorted({*previous.removed, *removed})),
     )
     check_claimable(place, plan)
@@ -186,12 +187,18 @@ def _check_left(place: Path, populations: Sequence[Population], num_gone: int) -
 
 
 def _entries(
-    dataset: StandingDataset, populations: Sequence[Population], gone: Sequence[NDArray[np.int64]]
+    dataset: StandingDataset,
+    recipe: Recipe,
+    populations: Sequence[Population],
+    gone: Sequence[NDArray[np.int64]],
 ) -> list[PopulationEntry]:
     """What the plan says of each generation; one that lost nothing is as it was."""
     before = dataset.manifest.populations
     return [
-        replace(population_entry(entry.generation, population), cuts=_cuts(dataset, entry, rows))
+        replace(
+            population_entry(entry.generation, population),
+            cuts=_cuts(dataset, recipe, entry, rows),
+        )
         if len(rows)
         else entry
         for entry, population, rows in zip(before, populations, gone, strict=True)
@@ -199,27 +206,24 @@ def _entries(
 
 
 def _cuts(
-    dataset: StandingDataset, entry: PopulationEntry, gone: NDArray[np.int64]
+    dataset: StandingDataset, recipe: Recipe, entry: PopulationEntry, gone: NDArray[np.int64]
 ) -> dict[str, tuple[RunCut, ...]]:
     """By split that lost images now or before, its runs as they are left."""
     cuts = {}
     old = dataset.population_of(entry.generation)
     for split in SPLITS:
         rows = old.split_rows(split)
-        specs = {
-            shard.spec.run: shard.spec
-            for shard in dataset.manifest.shards
-            if (shard.spec.generation, shard.spec.split) == (entry.generation, split)
-        }
+        runs = split_runs(dataset.pipeline, recipe, old, split, entry.cuts)
         is_concerned = split in entry.cuts or ((gone >= rows.start) & (gone < rows.stop)).any()
-        if not specs or not is_concerned:
+        if not runs or not is_concerned:
             continue
         left, start = [], 0
-        for run, spec in sorted(specs.items()):
-            here = dataset.rows_of(spec)
-            num_left = spec.num_rows - int(((gone >= here.start) & (gone < here.stop)).sum())
+        for cut in runs:
+            first = rows.start + cut.start
+            here = (gone >= first) & (gone < first + cut.num_rows)
+            num_left = cut.num_rows - int(here.sum())
             if num_left:
-                left.append(RunCut(run, spec.first_row, start, num_left))
+                left.append(RunCut(cut.run, cut.first_row, start, num_left))
             start += num_left
         cuts[split] = tuple(left)
     return cuts

@@ -174,7 +174,9 @@ def _supplied(
     standing: dict[tuple[int, str], list[tuple[range, ShardEntry]]] = {}
     for entry in dataset.manifest.shards:
         key = (entry.spec.generation, entry.spec.split)
-        standing.setdefault(key, []).append((dataset.rows_of(entry.spec), entry))
+        held = dataset.rows_of(entry.spec)
+        span = range(int(held[0]), int(held[-1]) + 1)
+        standing.setdefault(key, []).append((span, entry))
     stocked = []
     for task in tasks:
         first, stop = task.first_row, task.first_row + task.num_rows

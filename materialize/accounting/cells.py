@@ -124,7 +124,7 @@ class _Tally:
         run, row_bytes, beside = self._run_of(entry), entry.spec.row_bytes, _beside(entry)
         self._note(entry, run.counts * row_bytes, run.counts * beside)
         each = row_bytes + beside
-        run.per_sample[:] += each
+        self._per_sample[entry.spec.generation - 1][run.rows] += each
         self._per_image[each] += entry.spec.num_rows
 
     def add_encoded(
@@ -134,7 +134,7 @@ class _Tally:
         run, beside = self._run_of(entry), _beside(entry)
         self._note(entry, self._pixels_by_class(run.codes, lengths, rows), run.counts * beside)
         each = spread(lengths, rows) + beside
-        run.per_sample[:] += each
+        self._per_sample[entry.spec.generation - 1][run.rows] += each
         for size, count in zip(*np.unique(each, return_counts=True), strict=True):
             self._per_image[int(size)] += int(count)
 
@@ -198,28 +198,28 @@ class _Tally:
 
     def _run_of(self, entry: ShardEntry) -> "_Run":
         """The run of a shard; copies of one run follow each other in a manifest."""
-        key = run_key(entry.spec)
+        key = (run_key(entry.spec), entry.spec.num_rows)  # who has a copy has all before it
         if self._run is None or self._run.key != key:
             rows = self._dataset.rows_of(entry.spec)
             population = self._dataset.population_of(entry.spec.generation)
-            codes = population.labels[rows.start : rows.stop].astype(np.int64) + 1
+            codes = population.labels[rows].astype(np.int64) + 1
             counts = np.bincount(codes, minlength=self._num_classes)
-            per_sample = self._per_sample[entry.spec.generation - 1][rows.start : rows.stop]
-            self._run = _Run(key, codes, counts, per_sample)
+            self._run = _Run(key, rows, codes, counts)
         return self._run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """What all copies of a run have in common."""
+    """What copies of a run have in common that hold the same rows."""
 
-    key: RunKey
+    key: tuple[RunKey, int]
+    """The run, and how many of its rows these copies hold."""
+    rows: NDArray[np.int64]
+    """(rows,) where they stand in their population."""
     codes: NDArray[np.int64]
     """(rows,) the class of each, from 1; 0 for none."""
     counts: NDArray[np.int64]
     """(classes,) how many rows each has."""
-    per_sample: NDArray[np.int64]
-    """(rows,) a view of what is counted for each sample."""
 
 
 def _beside(entry: ShardEntry) -> int:

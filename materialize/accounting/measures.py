@@ -78,7 +78,8 @@ def last_shards_room(shards: Iterable[ShardEntry]) -> int:
     row_bytes: Counter[tuple[int, str, int]] = Counter()
     for entry in shards:
         generation, split, run = run_key(entry.spec)
-        rows.setdefault((generation, split), {})[run] = entry.spec.num_rows
+        runs = rows.setdefault((generation, split), {})
+        runs[run] = max(runs.get(run, 0), entry.spec.num_rows)
         row_bytes[generation, split, run] += entry.spec.row_bytes
     return sum(
         (max(runs.values()) - runs[last]) * row_bytes[*place, last]

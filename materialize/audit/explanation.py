@@ -22,7 +22,7 @@ from materialize.errors import ConfigError, MaterializeError, ShardError
 from materialize.executor import Crew
 from materialize.job import prepared_canvas
 from materialize.manifest import shard_path
-from materialize.planning import take_rows, tasks
+from materialize.planning import num_copies, take_rows, tasks
 from materialize.population import Population, load_images
 from materialize.recipe import Recipe
 from materialize.shards.layout import ShardEntry, ShardSpec
@@ -92,8 +92,9 @@ def _stored_at(
     for entry in dataset.manifest.shards:
         if entry.spec.generation == generation and entry.spec.copy == copy:
             rows = dataset.rows_of(entry.spec)
-            if place in rows:
-                return entry, place - rows.start
+            here = int(np.searchsorted(rows, place))
+            if here < len(rows) and rows[here] == place:
+                return entry, here
     return None
 
 
@@ -106,14 +107,17 @@ def _made_at_reading(dataset: StandingDataset, rows: Population, copy: int) -> S
     manifest, is_training = dataset.manifest, bool(len(rows.split_rows("train")))
     is_known = copy == ORIGINAL or (is_training and copy > ORIGINAL)
     if manifest.storage == "pixels" or not is_known:
-        held = sorted({entry.spec.copy for entry in dataset.manifest.shards} if is_training else {})
+        most = int(num_copies(rows, np.zeros(1, np.int64), manifest.copies)[0])
+        stored = {entry.spec.copy for entry in manifest.shards if entry.spec.copy < most}
+        held = sorted(stored if is_training else ())
         raise ConfigError(
             f"copy: expected one of those stored of {rows.locators[0]}: "
             f"{f'{held[0]} to {held[-1]}' if held else 'none'} (−1 is the original), got {copy}",
             {"name": "copy", "expected": held, "found": copy},
         )
     recipe = Recipe(copies=1, value_range=manifest.value_range, originals=True)
-    specs = [spec for task in tasks(dataset.pipeline, recipe, rows) for spec in task.specs]
+    one = replace(rows, rates=None)
+    specs = [spec for task in tasks(dataset.pipeline, recipe, one) for spec in task.specs]
     original, *copies = specs
     return original if copy == ORIGINAL else replace(copies[0], copy=copy)
 

@@ -15,8 +15,8 @@ from materialize.errors import ManifestError, ShardError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, PopulationEntry, shard_path
 from materialize.planning import population_identity, take_rows
-from materialize.plans import read_plan
-from materialize.population import Population, ScanOptions, scan
+from materialize.plans import Plan, read_plan
+from materialize.population import Population, ScanOptions, balanced, scan
 from materialize.population.identity import ID_BYTES, byte_order
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import SPLITS, Source
@@ -51,22 +51,27 @@ def recover_population(
     channels = {p.channels for p in others} | {s.spec.image_shape[2] for s in manifest.shards}
     # Without shards or other generations only the images themselves say what they were brought to.
     color = "auto" if not channels else "grey" if channels == {1} else "rgb"
-    removed, excluded = _left_out(directory, manifest, source)
+    plan = _plan(directory, manifest)
+    removed, excluded = _left_out(plan, source)
     options = ScanOptions(color=color, allow_split_leaks=True, exclude=excluded)
     found = scan(
         source, options, known_classes=manifest.class_names,
         known_targets=before, n_jobs=crew.workers, backend=crew.backend,
     )  # fmt: skip
     found = _in_stored_splits(found, stored, lost)
-    keep = (found.labels < max(len(class_names), 1)) & ~_among(found.ids, removed)
+    keep = found.labels < max(len(class_names), 1)
     for other in others:
         keep &= ~_among(found.ids, other.ids)
     for code, split in enumerate(SPLITS):
         known = stored.get(split)
         if known is not None and len(known) == lost.counts.get(split, 0):
-            keep &= (found.splits != code) | _among(found.ids, known)
+            keep &= (found.splits != code) | _among(found.ids, known) | _among(found.ids, removed)
     rows = take_rows(found, np.flatnonzero(keep), found.quarantined)
     population = replace(rows, class_names=class_names)
+    if plan is not None:  # ranks are those of all that the generation had when it came
+        population = balanced(population, plan.recipe.balance, plan.recipe.balance_cap)
+    left = np.flatnonzero(~_among(population.ids, removed))
+    population = take_rows(population, left, found.quarantined)
     identity = population_identity(population)
     if identity != lost.digest:
         raise SourceError(
@@ -80,13 +85,17 @@ def recover_population(
     return population
 
 
-def _left_out(
-    directory: Path, manifest: Manifest, source: Source
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """(n, 16) removed ids, and excluded locators; none where the plan cannot be read."""
+def _plan(directory: Path, manifest: Manifest) -> Plan | None:
+    """The plan of the manifest; None where it cannot be read."""
     try:
-        plan = read_plan(directory, manifest.number)
+        return read_plan(directory, manifest.number)
     except ManifestError:
+        return None
+
+
+def _left_out(plan: Plan | None, source: Source) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(n, 16) removed ids, and excluded locators."""
+    if plan is None:
         return np.empty((0, ID_BYTES), np.uint8), ()
     here = {source.record(index).locator for index in range(len(source))}
     removed = np.frombuffer(bytes.fromhex("".join(plan.removed)), np.uint8).reshape(-1, ID_BYTES)
@@ -101,15 +110,18 @@ def _remains(
     ids: dict[str, dict[int, NDArray[np.uint8]]] = {}
     for entry in manifest.shards:
         spec = entry.spec
-        if spec.generation != lost.generation or spec.run in ids.get(spec.split, {}):
+        known = ids.setdefault(spec.split, {}).get(spec.run, ())
+        if spec.generation != lost.generation or spec.num_rows <= len(known):
             continue
         try:
             with ShardReader(shard_path(directory, entry.file), entry) as reader:
-                ids.setdefault(spec.split, {})[spec.run] = reader.sample_ids
+                ids[spec.split][spec.run] = reader.sample_ids
                 class_names = reader.class_names
         except (ShardError, OSError):
             continue  # another copy of the run may be sound
-    return class_names, {split: np.concatenate(list(runs.values())) for split, runs in ids.items()}
+    return class_names, {
+        split: np.concatenate(list(runs.values())) for split, runs in ids.items() if runs
+    }
 
 
 def _in_stored_splits(

@@ -248,9 +248,8 @@ class _Proof:
         copies = [entry for entry in dataset.manifest.shards if entry.spec.kind == "copy"]
         for entry in (copies[0], copies[-1]):
             population = dataset.population_of(entry.spec.generation)
-            first = dataset.rows_of(entry.spec).start
             count = min(_TWIN_ROWS, entry.spec.num_rows)
-            rows = take_rows(population, np.arange(first, first + count))
+            rows = take_rows(population, dataset.rows_of(entry.spec)[:count])
             images = decoded(self.source, self.pipeline, rows)
             words = self.pipeline.draw(self.recipe.seed, rows.ids, entry.spec.copy)
             canvas = Canvas(images.heights, images.widths)

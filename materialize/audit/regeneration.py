@@ -37,6 +37,15 @@ class Prepared:
         """Where some of the rows are among the images."""
         return np.searchsorted(self.rows, rows)
 
+    def among(self, held: NDArray[np.int64]) -> "Prepared":
+        """Those of one shard, numbered by its rows.
+
+        Args:
+            held: ascending rows of the run that the shard holds.
+        """
+        rows = np.flatnonzero(np.isin(held, self.rows))
+        return Prepared(rows, self.images.take(self.places(held[rows])))
+
 
 def drawn_words(pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec) -> Words | None:
     """(n, words) of a shard's rows; None for originals."""

@@ -16,7 +16,7 @@ import numpy as np
 from materialize.atomic import make_directory, sweep_temporaries
 from materialize.audit.damage import REBUILDABLE, Damage, VerificationReport
 from materialize.audit.population_recovery import recover_population
-from materialize.audit.standing import by_run, rows_in_population, task_of
+from materialize.audit.standing import by_run, run_start, task_of
 from materialize.audit.tracing import LOST, LostRecord, trace
 from materialize.audit.verification import verify_dataset
 from materialize.environment import Environment, current_environment
@@ -24,7 +24,7 @@ from materialize.errors import ManifestError
 from materialize.executor import Crew, execute
 from materialize.job import Done, Workshop, standing_shard
 from materialize.manifest import SHARDS_DIRECTORY, Manifest, load_latest
-from materialize.planning import Task, checked_population, shared_out
+from materialize.planning import Task, checked_population, held_rows, shared_out
 from materialize.population.table import Population
 from materialize.progress import Progress
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt
@@ -155,14 +155,16 @@ class _Repair:
         for (generation, _, _), entries in by_run(wanted).items():
             population = placed[generation]
             there = self.manifest.populations[generation - 1]
-            rows = rows_in_population(population, entries[0].spec, there)
-            traced = trace(self.source, population, np.arange(rows.start, rows.stop), self.crew)
+            first, copies = run_start(population, entries[0].spec, there), self.manifest.copies
+            held = [held_rows(population, first, entry.spec, copies) for entry in entries]
+            rows = np.unique(np.concatenate(held))
+            traced = trace(self.source, population, rows, self.crew)
             lost += traced.lost
             if not (traced.rows.source_index == LOST).any():
                 index = population.source_index.copy()
-                index[rows.start : rows.stop] = traced.rows.source_index
+                index[rows] = traced.rows.source_index
                 placed[generation] = replace(population, source_index=index)
-                tasks.append(task_of(rows, entries))
+                tasks.append(task_of(first, int(rows[-1]) + 1 - first, entries, copies))
         return tasks, placed, tuple(lost)
 
     def rebuild(self, tasks: Sequence[Task], populations: dict[int, Population]) -> list[Done]:

@@ -22,6 +22,7 @@ from materialize.errors import (
     ShardUntrustedError,
 )
 from materialize.manifest import SHARDS_DIRECTORY, shard_path
+from materialize.planning import take_rows
 from materialize.population.identity import ID_BYTES
 from materialize.population.table import Population
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt, receipt_path
@@ -40,6 +41,14 @@ class RunCheck:
     """For each shard, the rows to regenerate, ascending."""
     run: Population | None
     """The run's rows, as traced in the source; None if the population is damaged."""
+    held: tuple[NDArray[np.int64], ...] = ()
+    """For each shard, which of the run's rows it holds; empty if the population is damaged."""
+
+    def rows_of(self, place: int) -> Population | None:
+        """The rows that one of the shards holds."""
+        if self.run is None or len(self.held[place]) == len(self.run):
+            return self.run
+        return take_rows(self.run, self.held[place])
 
 
 @dataclass(slots=True)
@@ -71,16 +80,20 @@ class Inspector:
         """Checks the shards of one run, copy by copy."""
         findings = Findings()
         prepared = self._prepared(check, findings)
-        for entry, chosen in zip(check.entries, check.chosen, strict=True):
+        for place, (entry, chosen) in enumerate(zip(check.entries, check.chosen, strict=True)):
             findings.num_rows += entry.spec.num_rows
+            rows = check.rows_of(place)
+            sources = prepared
+            if prepared is not None:
+                sources = prepared.among(check.held[place])
             findings.damages += _receipt_damages(self.directory, entry)
             try:
                 with ShardReader(shard_path(self.directory, entry.file), entry) as reader:
                     self._read(reader, findings)
-                    compared = self._compare(reader, check.run, prepared, chosen, findings)
+                    compared = self._compare(reader, rows, sources, chosen, findings)
                     findings.damages += compared
             except (ShardError, OSError) as error:
-                findings.damages.append(self._damage(entry, check.run, error))
+                findings.damages.append(self._damage(entry, rows, error))
                 findings.num_rows_skipped += len(chosen)
         return findings
 
@@ -88,7 +101,8 @@ class Inspector:
         """The sources of all rows that any of the shards needs."""
         if self.regenerator is None or check.run is None:
             return None
-        wanted = np.unique(np.concatenate(check.chosen))
+        pairs = zip(check.held, check.chosen, strict=True)
+        wanted = np.unique(np.concatenate([held[chosen] for held, chosen in pairs]))
         try:
             return self.regenerator.prepare(check.run, wanted)
         except MaterializeError as error:
@@ -121,7 +135,7 @@ class Inspector:
         chosen: NDArray[np.int64],
         findings: Findings,
     ) -> list[Damage]:
-        """What of a sound shard is not what its sources give."""
+        """What of a sound shard is not what its sources give; ``run``: the rows it holds."""
         if self.regenerator is None:
             return []
         if run is None or prepared is None:

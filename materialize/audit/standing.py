@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from materialize.errors import ManifestMissingError
 from materialize.manifest import (
     Manifest,
@@ -15,7 +18,7 @@ from materialize.manifest import (
     manifest_name,
     shard_path,
 )
-from materialize.planning import Task, checked_population
+from materialize.planning import Task, checked_population, held_rows
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry, ShardSpec
 from pipelines import Pipeline
@@ -60,13 +63,17 @@ class StandingDataset:
             from_canonical_text(manifest.pipeline),
         )
 
-    def rows_of(self, spec: ShardSpec) -> range:
-        """The rows of its generation's population that a shard holds."""
-        return rows_in_population(
-            self.population_of(spec.generation),
-            spec,
-            self.manifest.populations[spec.generation - 1],
-        )
+    def rows_of(self, spec: ShardSpec) -> NDArray[np.int64]:
+        """(num_rows,) the rows of its generation's population that a shard holds, ascending."""
+        population = self.population_of(spec.generation)
+        entry = self.manifest.populations[spec.generation - 1]
+        first = run_start(population, spec, entry)
+        return held_rows(population, first, spec, self.manifest.copies)
+
+    def run_of(self, entries: Iterable[ShardEntry]) -> NDArray[np.int64]:
+        """The rows that any of a run's shards holds, ascending."""
+        held = [self.rows_of(entry.spec) for entry in entries]
+        return np.unique(np.concatenate(held))
 
     def first_trained_population(self) -> Population:
         """That of the first generation with training images: removal may have emptied others."""
@@ -91,8 +98,8 @@ def by_run(entries: Iterable[ShardEntry]) -> dict[RunKey, list[ShardEntry]]:
     return runs
 
 
-def rows_in_population(population: Population, spec: ShardSpec, entry: PopulationEntry) -> range:
-    """The rows of its generation's population that a shard holds.
+def run_start(population: Population, spec: ShardSpec, entry: PopulationEntry) -> int:
+    """The row of its generation's population where a shard's run begins.
 
     Args:
         population: of the generation.
@@ -100,19 +107,20 @@ def rows_in_population(population: Population, spec: ShardSpec, entry: Populatio
         entry: what the manifest says of the population: the runs, where images were removed since.
     """
     first = population.split_rows(spec.split).start
-    first += entry.first_row_of(spec.split, spec.run, spec.first_row)
-    return range(first, first + spec.num_rows)
+    return first + entry.first_row_of(spec.split, spec.run, spec.first_row)
 
 
-def task_of(rows: range, entries: Iterable[ShardEntry]) -> Task:
+def task_of(first: int, num_rows: int, entries: Iterable[ShardEntry], copies: int) -> Task:
     """The task that writes these shards of one run again.
 
     Args:
-        rows: the run's, in the population of their generation.
+        first: where the run begins in the population of its generation.
+        num_rows: from there to the last row that any of the shards holds.
         entries: at least one.
+        copies: of the dataset.
     """
     specs = tuple(entry.spec for entry in entries)
-    return Task(rows.start, len(rows), specs, specs[0].generation)
+    return Task(first, num_rows, specs, specs[0].generation, copies)
 
 
 def _check_not_collected(directory: Path, manifest: Manifest) -> None:

@@ -23,12 +23,12 @@ from materialize.audit.damage import Damage, DamageKind, VerificationReport
 from materialize.audit.parallel import unordered
 from materialize.audit.regeneration import Regenerator
 from materialize.audit.shard_inspection import Findings, Inspector, RunCheck
-from materialize.audit.standing import RunKey, by_run, rows_in_population
+from materialize.audit.standing import RunKey, by_run, run_start
 from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import ConfigError, ManifestError, ManifestMissingError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, load_latest
-from materialize.planning import checked_population, take_rows
+from materialize.planning import checked_population, held_rows, take_rows
 from materialize.plans import plan_name, read_plan
 from materialize.population.table import Population
 from materialize.progress import Progress
@@ -180,16 +180,29 @@ class _Verification:
                 index[wanted] = found.rows.source_index
                 traced[generation] = replace(population, source_index=index)
                 lost += found.lost
-        nothing = np.empty(0, np.int64)
-        checks = (
-            RunCheck(
-                tuple(entries),
-                tuple(chosen.get(entry.file, nothing) for entry in entries),
-                _run_rows(traced.get(key[0]), entries[0], self.manifest),
-            )
-            for key, entries in runs.items()
-        )
+        checks = (self._check(traced.get(key[0]), entries, chosen) for key, entries in runs.items())
         return checks, lost
+
+    def _check(
+        self,
+        population: Population | None,
+        entries: Sequence[ShardEntry],
+        chosen: dict[str, NDArray[np.int64]],
+    ) -> RunCheck:
+        """What is to be done about the shards of one run."""
+        wanted = tuple(chosen.get(entry.file, np.empty(0, np.int64)) for entry in entries)
+        if population is None:
+            return RunCheck(tuple(entries), wanted, None)
+        held = [self._held(population, entry) for entry in entries]
+        rows = np.unique(np.concatenate(held))
+        places = tuple(np.searchsorted(rows, here) for here in held)
+        return RunCheck(tuple(entries), wanted, take_rows(population, rows), places)
+
+    def _held(self, population: Population, entry: ShardEntry) -> NDArray[np.int64]:
+        """The rows of its generation's population that a shard holds."""
+        there = self.manifest.populations[entry.spec.generation - 1]
+        first = run_start(population, entry.spec, there)
+        return held_rows(population, first, entry.spec, self.manifest.copies)
 
     def _wanted_rows(
         self,
@@ -205,12 +218,10 @@ class _Verification:
         if not self.manifest.shards:
             return np.arange(len(population))
         wanted = np.zeros(len(population), bool)
-        there = self.manifest.populations[generation - 1]
         for key, entries in runs.items():
-            if key[0] == generation:
-                first = rows_in_population(population, entries[0].spec, there).start
-                for entry in entries:
-                    wanted[first + chosen.get(entry.file, np.empty(0, np.int64))] = True
+            for entry in entries:
+                if key[0] == generation and entry.file in chosen:
+                    wanted[self._held(population, entry)[chosen[entry.file]]] = True
         return np.flatnonzero(wanted)
 
 
@@ -238,16 +249,6 @@ def chosen_rows(manifest: Manifest, rows: int | None) -> dict[str, NDArray[np.in
     cuts = np.split(places, np.searchsorted(places, ends[:-1]))
     pairs = zip(manifest.shards, cuts, ends - sizes, strict=bool(sizes))
     return {entry.file: cut - start for entry, cut, start in pairs}
-
-
-def _run_rows(
-    population: Population | None, entry: ShardEntry, manifest: Manifest
-) -> Population | None:
-    if population is None:
-        return None
-    there = manifest.populations[entry.spec.generation - 1]
-    rows = rows_in_population(population, entry.spec, there)
-    return take_rows(population, np.arange(rows.start, rows.stop))
 
 
 def _check_options(depth: str, rows: int | None) -> None:

@@ -78,6 +78,11 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
         _option("seed", "Which draws.", type=int, metavar="N"),
         _option("value_range", "What black and white are in float images, such as 0,1.",
                 metavar="BLACK,WHITE"),
+        _option("balance", "How many training images of each class an epoch shows: max (as many as "
+                "there are of the largest), a number, or a .toml or .csv file of class = number.",
+                metavar="max|N|FILE"),
+        _option("balance_cap", "Most draws of an image in an epoch, on average over its class.",
+                type=int, metavar="N"),
         _option("storage", "What is stored of an image: pixels (its copies), prefix (untouched and "
                 "resized; copies are made at reading), or recipe (no image at all).", **_TEXT),
         _option("originals", "Also store the untouched images, of every split."),

@@ -113,7 +113,7 @@ class _Again:
         """
         manifest, spec = self.dataset.manifest, entry.spec
         population = self.dataset.population_of(spec.generation)
-        rows = np.array(self.dataset.rows_of(spec))
+        rows = self.dataset.rows_of(spec)
         source = find_source(self.dataset.directory, self.source)
         traced = trace(source, population, rows, Crew())
         if traced.lost:

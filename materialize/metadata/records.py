@@ -78,7 +78,7 @@ def _records(standing: StandingDataset, entry: ShardEntry) -> Iterator[dict[str,
     """Each row of a shard, by column."""
     spec = entry.spec
     population = standing.population_of(spec.generation)
-    for row, place in enumerate(standing.rows_of(spec)):
+    for row, place in enumerate(standing.rows_of(spec).tolist()):
         yield {
             "sample_id": population.ids[place].tobytes().hex(),
             "split": spec.split,

@@ -1,5 +1,6 @@
 """Who is in a dataset: the scan of a source, and the table of accepted images it leaves."""
 
+from materialize.population.balancing import Balance, ClassRate, balanced
 from materialize.population.division import Division, fold_numbers
 from materialize.population.scanning import (
     DEFAULT_MAX_BAD,
@@ -13,12 +14,15 @@ from materialize.population.target_reading import LoadedTargets, load_targets
 
 __all__ = [
     "DEFAULT_MAX_BAD",
+    "Balance",
+    "ClassRate",
     "Division",
     "LabelConflict",
     "LoadedTargets",
     "Population",
     "Quarantined",
     "ScanOptions",
+    "balanced",
     "check_quarantine",
     "fold_numbers",
     "load_images",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from materialize.errors import ShardUntrustedError
 from materialize.population.column_file import ColumnSpec, columns_from_bytes, columns_to_bytes
 from materialize.population.identity import DIGEST_BYTES, ID_BYTES, equal_rows
+from materialize.population.rates import NO_RANK, Rates
 from materialize.population.target_columns import FACT as TARGETS_FACT
 from materialize.population.target_columns import TargetColumns, column_specs
 from materialize.sources.base import SPLITS
@@ -108,6 +109,8 @@ class Population:
     """Sorted by split and locator."""
     targets: TargetColumns | None = None
     """What is known of the images besides their class; None where there is no such thing."""
+    rates: Rates | None = None
+    """Of a population whose classes are balanced; a cell is a class then."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,7 +131,7 @@ class Population:
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 columns[field.name] = value[rows]
-            elif isinstance(value, TextColumn | TargetColumns):
+            elif isinstance(value, TextColumn | TargetColumns | Rates):
                 columns[field.name] = value.taken(rows)
         return replace(self, **columns)
 
@@ -144,7 +147,7 @@ class Population:
             values = [getattr(part, field.name) for part in parts]
             if isinstance(values[0], np.ndarray):
                 columns[field.name] = np.concatenate(values)
-            elif isinstance(values[0], TextColumn | TargetColumns):
+            elif isinstance(values[0], TextColumn | TargetColumns | Rates):
                 columns[field.name] = type(values[0]).joined(values)
         kinds = [kind for part in parts for kind in part.conversion_kinds]
         offsets = np.cumsum([0, *(len(part.conversion_kinds) for part in parts)])
@@ -227,7 +230,17 @@ class Population:
         if self.targets is not None:
             columns |= self.targets.columns()
             facts[TARGETS_FACT] = self.schema.to_json()
+        if self.rates is not None:
+            columns["ranks"] = self.rates.ranks
+            facts |= self.rate_facts()
         return columns_to_bytes(columns, facts)
+
+    def rate_facts(self) -> dict[str, Any]:
+        """JSON-ready: by class, images when the rates were made, and draws in an epoch."""
+        if self.rates is None:
+            return {}
+        periods, draws = self.rates.periods.tolist(), self.rates.draws.tolist()
+        return {"rates": [list(pair) for pair in zip(periods, draws, strict=True)]}
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Population":
@@ -236,7 +249,7 @@ class Population:
         Raises:
             ShardUntrustedError: these bytes are anything else, or contradict themselves.
         """
-        columns, facts = columns_from_bytes(data, _SPECS, further=_target_specs)
+        columns, facts = columns_from_bytes(data, _SPECS, further=_further_specs)
         texts = {
             name.removesuffix("_offsets"): _text(columns, name.removesuffix("_offsets"))
             for name in columns
@@ -260,6 +273,7 @@ class Population:
             targets=(
                 TargetColumns.of_columns(_schema(facts), columns) if TARGETS_FACT in facts else None
             ),
+            rates=_rates(columns, facts),
         )
         population._check()
         return population
@@ -286,6 +300,11 @@ class Population:
             _require(not problem, problem)
             _require(len(self.targets) == len(self), "lengths of target columns")
         _require(self._is_ascending(), "row order")
+        if self.rates is not None:
+            trained = self.splits == SPLITS.index("train")
+            _require(bool((trained == (self.rates.ranks != NO_RANK)).all()), "ranks")
+            _require(len(self.rates.periods) == len(self.class_names), "rates")
+            _require(bool((self.labels >= 0).all()) and self.rates.is_possible(), "rates")
         # Within a split, ascending ids are distinct.
         is_one_split = not len(self) or self.splits[0] == self.splits[-1]
         _require(is_one_split or not equal_rows(self.ids), "ids")
@@ -319,9 +338,25 @@ def _schema(facts: Mapping[str, Any]) -> TargetSchema:
     return schema
 
 
-def _target_specs(facts: Mapping[str, Any]) -> dict[str, ColumnSpec]:
+def _further_specs(facts: Mapping[str, Any]) -> dict[str, ColumnSpec]:
     """The columns that a population has by its facts alone."""
-    return column_specs(_schema(facts)) if TARGETS_FACT in facts else {}
+    specs = dict(column_specs(_schema(facts))) if TARGETS_FACT in facts else {}
+    return specs | ({"ranks": ColumnSpec("<i4")} if "rates" in facts else {})
+
+
+def _rates(columns: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Rates | None:
+    """The rates of a balanced population, a cell for each class."""
+    if "rates" not in facts:
+        return None
+    pairs = facts["rates"]
+    _require(isinstance(pairs, list) and all(map(_is_pair, pairs)), "rates")
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return Rates(columns["ranks"], columns["labels"], table[:, 0], table[:, 1])
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether it is two whole numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(type(n) is int for n in value)
 
 
 def _require(holds: bool, what: str) -> None:

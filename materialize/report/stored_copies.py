@@ -88,8 +88,7 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
     if not copies:
         return ()
     population = dataset.population_of(copies[0].spec.generation)
-    held = dataset.rows_of(copies[0].spec)
-    own = take_rows(population, np.arange(held.start, held.stop))
+    own = take_rows(population, dataset.rows_of(copies[-1].spec))  # who has it has all before it
     rows = np.array(
         some_of_every_class(own, min(ORIGINALS, PICTURES // (len(copies) + 1))), np.int64
     )
