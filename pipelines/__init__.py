@@ -11,18 +11,23 @@ from pipelines.errors import (
     PipelineError,
     PipelineFileError,
 )
+from pipelines.objects import ObjectKinds, Objects
 from pipelines.pipeline import Pipeline
 from pipelines.serialization import fingerprint, from_dict, load, preset_names, to_dict
+from pipelines.targets import apply_targets
 from pipelines.transform import REGISTRY
 
 __all__ = [
     "REGISTRY",
     "FactualError",
     "ImageContractError",
+    "ObjectKinds",
+    "Objects",
     "ParameterError",
     "Pipeline",
     "PipelineError",
     "PipelineFileError",
+    "apply_targets",
     "fingerprint",
     "from_dict",
     "load",

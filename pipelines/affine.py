@@ -112,8 +112,8 @@ def to_fixed_point(
     total: Matrices,
     half_x: Array,
     half_y: Array,
-    out_x: float,
-    out_y: float,
+    out_x: Array,
+    out_y: Array,
     halvings: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Centred matrices as 32.32 maps from output pixel to source pixel indices.
@@ -122,7 +122,7 @@ def to_fixed_point(
         total: (n, 6) float64, centred.
         half_x: (n,) the sources' centres, (W - 1) / 2.
         half_y: (n,) (H - 1) / 2.
-        out_x: the output's centre.
+        out_x: (n,) the outputs' centres.
         out_y: likewise.
         halvings: (n, 2) how often each source's columns (x) and rows (y) have been halved: pixel
             centres stay where they are.
@@ -136,8 +136,8 @@ def to_fixed_point(
     for row in range(total.shape[0]):
         xx, xy, xt, yx, yy, yt = total[row]
         by_x, by_y = 0.5 ** halvings[row, 0], 0.5 ** halvings[row, 1]
-        x = ((xt + half_x[row] - (xx * out_x + xy * out_y)) + 0.5) * by_x - 0.5
-        y = ((yt + half_y[row] - (yx * out_x + yy * out_y)) + 0.5) * by_y - 0.5
+        x = ((xt + half_x[row] - (xx * out_x[row] + xy * out_y[row])) + 0.5) * by_x - 0.5
+        y = ((yt + half_y[row] - (yx * out_x[row] + yy * out_y[row])) + 0.5) * by_y - 0.5
         entries = (xx * by_x, xy * by_x, x, yx * by_y, yy * by_y, y)
         for column in range(6):
             kind = 1 if column in (2, 5) else 0

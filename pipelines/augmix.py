@@ -75,7 +75,7 @@ class AugMix(WholeImage):
     those on Pillow images, whole levels between any two that do not fuse. At the two highest
     magnitudes posterize keeps no bit, as on torchvision's tensors; Pillow refuses that. The paper's
     loss, which compares two such images, is no matter of a pipeline. The blend shows an object at
-    several places: masks, boxes and points stay where they are in the image itself.
+    several places at once, which no mask, box or point can say: with these it is refused.
     """
 
     name = "augmix"
@@ -99,6 +99,11 @@ class AugMix(WholeImage):
     """Of the ``constant`` border in [0, 255]."""
     interpolation: str = "bilinear"
     """``bilinear`` or ``nearest``."""
+
+    @property
+    def hinders_targets(self) -> str:
+        """Every chain moves pixels elsewhere."""
+        return "it blends several moved copies of an image, and shows a thing at several places"
 
     def check(self) -> None:
         """Checks everything."""

@@ -25,8 +25,8 @@ Int = Any
 """An integer inside compiled code; numba's int64 unless it says otherwise."""
 
 MODULES = ("affine", "augmix", "blending", "chroma", "compiled", "coordinates", "displacement",
-           "filtering", "kernels", "levels", "mixing", "moments", "noise", "occlusion",
-           "projection", "randomness", "resampling", "resizing", "standardizer",
+           "filtering", "kernels", "levels", "mixing", "moments", "nearest", "noise", "occlusion",
+           "points", "projection", "randomness", "resampling", "resizing", "rings", "standardizer",
            "vectors")  # fmt: skip
 """Every module of this package with compiled functions or intrinsics (an architecture test
 compares)."""

@@ -66,7 +66,7 @@ def lower_stages(
         if partners_of is not None and number and (not here or isinstance(alone, Mixing)):
             continue
         whole = not number and not _copies(canvas, [steps[place] for place in here])
-        rows = None if whole else _changed([parameters[place] for place in here])
+        rows = None if whole else changed([parameters[place] for place in here])
         drawn = [_taken(parameters[place], rows) for place in here]
         if isinstance(alone, Mixing):
             stages.append(Mixed(alone, drawn[0], part[0], rows))
@@ -89,6 +89,16 @@ def canvas_after(step: Transform, canvas: Canvas) -> Canvas:
 def taken(parameters: Sequence[Parameters], rows: Rows) -> list[Parameters]:
     """The parameters of some images; of all where rows is None."""
     return [_taken(each, rows) for each in parameters]
+
+
+def changed(drawn: Sequence[Parameters]) -> Rows:
+    """(m,) the images that any of some steps happens to; None where that is all of them.
+
+    Args:
+        drawn: each step's parameters.
+    """
+    masks = [mask for parameters in drawn if (mask := active(parameters)) is not None]
+    return np.flatnonzero(np.logical_or.reduce(masks)) if len(masks) == len(drawn) else None
 
 
 def _taken(parameters: Parameters, rows: Rows) -> Parameters:
@@ -119,9 +129,3 @@ def _one_size(canvas: Canvas) -> tuple[int, int]:
             {"expected": "one size", "found": sizes},
         )
     return sizes[0]
-
-
-def _changed(drawn: Sequence[Parameters]) -> Rows:
-    """The images that any of some steps happens to; None where that is all of them."""
-    masks = [mask for parameters in drawn if (mask := active(parameters)) is not None]
-    return np.flatnonzero(np.logical_or.reduce(masks)) if len(masks) == len(drawn) else None

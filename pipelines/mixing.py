@@ -39,6 +39,11 @@ class Mixing(Transform):
     alpha: float = 1.0
     """The share of the image itself is drawn from Beta(alpha, alpha), alpha in [0.05, 8]."""
 
+    @property
+    def hinders_targets(self) -> str:
+        """Labels are mixed by a weight; what is where is not."""
+        return "it mixes two images, and shows things of both"
+
     def check(self) -> None:
         """Checks alpha."""
         good = finite_number(self.alpha) and _LEAST_ALPHA <= self.alpha <= MAX_ALPHA

@@ -92,7 +92,13 @@ class Moving(WholeImage):
                         images[part], plain=plain)  # fmt: skip
 
     def run_mask(
-        self, masks: NDArray[Any], parameters: Parameters, *, fill_label: int = 0, plain: bool
+        self,
+        masks: NDArray[Any],
+        parameters: Parameters,
+        *,
+        fill_label: int = 0,
+        border: str | None = None,
+        plain: bool,
     ) -> None:
         """Moves n masks in place as `run` moves their images, each label from the nearest pixel.
 
@@ -100,12 +106,14 @@ class Moving(WholeImage):
             masks: (n, H, W, C) integers, C-contiguous.
             parameters: of these n images.
             fill_label: what a constant border shows.
+            border: another than the step's.
             plain: True to run the NumPy twin; the bytes are equal.
         """
         labels = np.full(masks.shape[3], fill_label, masks.dtype)
         for part, where in self._parts(masks, parameters, plain):
             before = masks[part].copy()
-            pick(before, where, self.border, self.margin, labels, masks[part], plain=plain)
+            pick(before, where, border or self.border, self.margin, labels, masks[part],
+                 plain=plain)  # fmt: skip
 
     def _parts(
         self, images: NDArray[Any], parameters: Parameters, plain: bool

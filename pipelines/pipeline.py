@@ -10,7 +10,6 @@ its sample id, its copy number and, where a step mixes, on its partner; on nothi
 batch it is in, its place there, the process or the machine.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,15 +17,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines import engine
-from pipelines.composition import OneOf
+from pipelines.conditions import check_reading, check_steps
 from pipelines.contract import Arena, Batch, pack, view
-from pipelines.errors import ImageContractError, PipelineFileError
-from pipelines.kernels import BORDERS
-from pipelines.lowering import canvas_after, lower_stages, parts_of, taken
-from pipelines.mixing import Mixes, Mixing, mixes_of
+from pipelines.errors import ImageContractError
+from pipelines.lowering import canvas_after, lower_stages, taken
+from pipelines.masks import Masks, render_masks
+from pipelines.mixing import Mixes, mixes_of
+from pipelines.motion import Motion, check_followable, motions_of
+from pipelines.object_moves import map_objects, move_objects
+from pipelines.objects import ObjectKinds, Objects
 from pipelines.placement import PlacedStep, place_steps
-from pipelines.program import check_order
 from pipelines.randomness import WORDS_PER_BLOCK, Words, counters, draw_words, step_keys
 from pipelines.rendering import Companions, Partners, Pool, Rendering, render
 from pipelines.resizing import Resize
@@ -48,37 +48,23 @@ class Pipeline:
     """Level of the ``constant`` border in [0, 255], one for all channels or one each."""
     interpolation: str = "bilinear"
     """``bilinear`` or ``nearest``."""
+    mask_border: str | None = None
+    """What lies outside a mask; None: what lies outside its image."""
+    mask_fill: int = 0
+    """The label of the ``constant`` border of masks, from 0 to 255."""
+    min_visibility: float = 0.0
+    """In [0, 1]: an object goes when less than this share of its moved box lies inside the image;
+    one of which nothing does always goes."""
 
     def __post_init__(self) -> None:
         """Checks what concerns the pipeline as a whole.
 
         Raises:
-            PipelineFileError: unknown border or interpolation, an order without fused meaning.
+            PipelineFileError: unknown border or interpolation, a number out of its interval, an
+                order without fused meaning.
         """
-        _one_of("border", self.border, BORDERS)
-        _one_of("interpolation", self.interpolation, engine.INTERPOLATIONS)
-        if not self.fill or not all(0 <= level <= 255 for level in self.fill):
-            raise PipelineFileError(
-                f"fill: expected levels in [0, 255], got {self.fill}; choose levels of grey",
-                {"name": "fill", "expected": "[0, 255]", "found": self.fill},
-            )
-        late = [i for i, s in enumerate(self.steps) if isinstance(s, Resize) and i > 0]
-        if late:
-            raise PipelineFileError(
-                f"step {late[0] + 1} (resize): expected as the first step only; move it there, or "
-                "use resized_crop, which fuses",
-                {"step": "resize", "found": late[0]},
-            )
-        for part in parts_of(self.moving_steps):
-            check_order([self.moving_steps[place] for place in part])
-        self._check_containers()
-        self._check_mixing()
-        duplicates = [key for key, count in Counter(self.step_keys).items() if count > 1]
-        if duplicates:
-            raise PipelineFileError(
-                f"step id {duplicates[0]!r}: expected once, got it twice; rename one of them",
-                {"name": "id", "found": duplicates[0]},
-            )
+        check_reading(self)
+        check_steps(self.steps, self.placed)
 
     @property
     def resize(self) -> Resize | None:
@@ -105,33 +91,6 @@ class Pipeline:
     def word_names(self) -> tuple[str, ...]:
         """The name of each drawn word, such as ``zoom[1]``: the columns of `draw`."""
         return tuple(f"{p.key}[{i}]" for p in self.placed for i in range(p.num_words))
-
-    def _check_containers(self) -> None:
-        """Refuses what cannot happen to some images only."""
-        for placed in self.placed:
-            if placed.gate is not None and placed.step.always_happens:
-                raise PipelineFileError(
-                    f"{placed.key}: expected outside of {placed.gate.container.name}, got it "
-                    f"inside; {placed.step.always_happens}",
-                    {"step": placed.key, "found": placed.gate.container.name},
-                )
-            if isinstance(placed.step, Resize):
-                raise PipelineFileError(
-                    f"{placed.key}: expected as the first step only; move it there",
-                    {"step": placed.key},
-                )
-
-    def _check_mixing(self) -> None:
-        """Refuses what could give an image two partners."""
-        mixing = [placed for placed in self.placed if isinstance(placed.step, Mixing)]
-        gates = {placed.gate.place if placed.gate else None for placed in mixing}
-        chosen = all(placed.gate and isinstance(placed.gate.container, OneOf) for placed in mixing)
-        if len(mixing) > 1 and not (len(gates) == 1 and chosen):
-            raise PipelineFileError(
-                f"{mixing[1].key}: expected one step that mixes, or several in one one_of, got "
-                f"{[placed.key for placed in mixing]}; put them into a one_of",
-                {"step": mixing[1].key, "found": [placed.key for placed in mixing]},
-            )
 
     def fill_levels(self, channels: int) -> tuple[float, ...]:
         """The fill of each channel.
@@ -207,6 +166,24 @@ class Pipeline:
         """The resize in front, or the image itself: what is the same for every copy."""
         return self.resize(image) if self.resize else image
 
+    def prepare_mask(self, mask: Masks) -> Masks:
+        """A mask, (H, W, M) uint8, as it lies on its prepared image; see `Resize.run_mask`."""
+        return self.resize.run_mask(mask, self.mask_fill) if self.resize else mask
+
+    def prepare_objects(self, objects: Objects, canvas: Canvas) -> Objects:
+        """The objects of n images as they lie in the prepared images.
+
+        What a resize that covers cuts off is gone, as `min_visibility` says.
+
+        Args:
+            objects: of the n images.
+            canvas: the sizes of the untouched images.
+        """
+        if self.resize is None:
+            return objects
+        after = canvas.resized(self.resize.height, self.resize.width)
+        return map_objects(self.resize.point_maps(canvas), objects, after, self.min_visibility)
+
     def augment(
         self,
         images: Arena,
@@ -264,6 +241,67 @@ class Pipeline:
         """
         how = Rendering(value_range=value_range, plain=plain)
         render(self, parameters, images, out, how, partners=partners)
+
+    def check_targets(self) -> None:
+        """Refuses a pipeline that masks and objects cannot follow.
+
+        Raises:
+            PipelineFileError: it mixes images, or has a step that does not say how it moves pixels.
+        """
+        check_followable(self.moving_steps)
+
+    def motions(self, parameters: Sequence[Parameters], canvas: Canvas) -> tuple[Motion, ...]:
+        """Where the pixels of n images go; see `pipelines.motion.motions_of`."""
+        return motions_of(self.moving_steps, parameters, canvas)
+
+    def augment_masks(self, masks: Arena, words: Words, out: Masks, *, plain: bool = False) -> None:
+        """Writes n masks, moved as `augment` moves the images of the same words.
+
+        Each label is that of the nearest pixel, whatever the interpolation of images. Steps that
+        hide or change pixels (erasing, cutout, tones, blur, noise) change no label: what is hidden
+        is still there.
+
+        Args:
+            masks: n prepared masks, each as large as its image.
+            words: (n, len(word_names)) uint32, as `draw` gives them.
+            out: (n, H', W', M) uint8; written.
+            plain: True to run the NumPy twins instead of the kernels.
+
+        Raises:
+            PipelineFileError: see `check_targets`.
+        """
+        drawn = self.parameters(words, Canvas(masks.heights, masks.widths))
+        render_masks(self, drawn, masks, out, plain=plain)
+
+    def move_objects(
+        self,
+        objects: Objects,
+        words: Words,
+        canvas: Canvas,
+        kinds: ObjectKinds,
+        *,
+        plain: bool = False,
+    ) -> Objects:
+        """The objects of n images, moved as `augment` moves the images of the same words.
+
+        A box is the one about its moved corners (where a step bends the image, about points along
+        its sides), cut at the image's sides; an object goes with its keypoints and polygons as
+        `min_visibility` says. Keypoints out of the image have visibility 0 and stand at (0, 0);
+        images that end up mirrored exchange theirs by ``kinds.keypoint_swaps``. Polygons are cut at
+        the image's sides (`pipelines.rings`). Numbers and flags stay.
+
+        Args:
+            objects: of n prepared images, not modified.
+            words: (n, len(word_names)) uint32, as `draw` gives them.
+            canvas: the sizes of the n prepared images.
+            kinds: of the dataset.
+            plain: True to run the twins instead of the kernels.
+
+        Raises:
+            PipelineFileError: see `check_targets`.
+        """
+        motions = self.motions(self.parameters(words, canvas), canvas)
+        return move_objects(motions, objects, kinds, self.min_visibility, plain=plain)
 
     def mixes(self, parameters: Sequence[Parameters]) -> Mixes | None:
         """Whom each of n images is mixed with, and how much; None where no step mixes.
@@ -342,11 +380,3 @@ class Pipeline:
         images = pack([self.prepare(pool.images[row]) for row in rows])
         words = self.draw(seed, pool.sample_ids[rows], copies)
         return Partners(images, self.parameters(words, Canvas(images.heights, images.widths)))
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise PipelineFileError(
-            f"{name}: expected one of {list(allowed)}, got {value!r}",
-            {"name": name, "expected": list(allowed), "found": value},
-        )

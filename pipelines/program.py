@@ -36,6 +36,20 @@ PREFILTER_FROM = 1.5
 
 
 @dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where n images are read, as one matrix each."""
+
+    matrix: NDArray[np.int64]
+    """(n, 6) 32.32 fixed point, output pixel to source pixel: xx xy xt yx yy yt."""
+    halvings: NDArray[np.int64]
+    """(n, 2) how often the source is halved along x (its columns) and y before it is sampled."""
+    margin: int
+    """How far outside the image a coordinate still counts as inside, in 32.32."""
+    canvas: Canvas
+    """The sizes afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
 class Programs:
     """The programs of n images; values are in levels from 0 to 255 whatever the images' dtype."""
 
@@ -167,7 +181,7 @@ def lower(
         ParameterError: a matrix is too extreme for 32.32 fixed point.
     """
     count = len(canvas.heights)
-    matrix, halvings, margin = _geometry(steps, parameters, canvas, output)
+    geometry = fuse_geometry(steps, parameters, canvas)
     border_place = max(
         (i for i, s in enumerate(steps) if isinstance(s, Geometric) and s.brings_in_border),
         default=-1,
@@ -180,22 +194,34 @@ def lower(
     chain, unshifted, tabled = folded.chain, folded.unshifted, folded.tabled
     levels = np.broadcast_to(np.asarray(fill, dtype=np.float64), (count, len(fill)))
     return Programs(
-        matrix=matrix, gain=chain.gain, bias=chain.bias, low=unshifted.low, high=unshifted.high,
+        matrix=geometry.matrix, gain=chain.gain, bias=chain.bias,
+        low=unshifted.low, high=unshifted.high,
         range_bias=unshifted.bias, fill=folded.fill_chain(levels),
-        table=_table(tabled, count, len(fill)), halvings=halvings,
+        table=_table(tabled, count, len(fill)), halvings=geometry.halvings,
         truncates=bool(tabled) and tabled[0][0].truncates, clips=folded.clips,
         table_covers_fill=folded.table_covers_fill,
-        margin=margin, height=output[0], width=output[1],
+        margin=geometry.margin, height=output[0], width=output[1],
     )  # fmt: skip
 
 
-def _geometry(
+def fuse_geometry(
     steps: Sequence[Transform],
     parameters: Sequence[Parameters],
     canvas: Canvas,
-    output: tuple[int, int],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-    """The fixed-point matrices, the halvings and the margin."""
+    *,
+    prefilters: bool = True,
+) -> Geometry:
+    """The one move of n images that all geometric steps amount to.
+
+    Args:
+        steps: of a pipeline, in order; those that are not geometric do not count.
+        parameters: each step's drawn parameters.
+        canvas: the sources' sizes.
+        prefilters: False for what is not averaged, such as labels: nothing is halved.
+
+    Raises:
+        ParameterError: a matrix is too extreme for 32.32 fixed point.
+    """
     count = len(canvas.heights)
     total = affine.identity(count)
     shrink = np.ones((count, 2))
@@ -213,9 +239,9 @@ def _geometry(
             margin = 1 << 31 if step.resamples_area else margin
             here = step.canvas_after(here)
     halvings = np.zeros((count, 2), dtype=np.int64)
-    while (too_fine := shrink / 2.0**halvings > PREFILTER_FROM).any():
+    while prefilters and (too_fine := shrink / 2.0**halvings > PREFILTER_FROM).any():
         halvings += too_fine
-    out_x, out_y = (output[1] - 1) * 0.5, (output[0] - 1) * 0.5
+    out_x, out_y = (here.widths - 1) * 0.5, (here.heights - 1) * 0.5
     half_x, half_y = (canvas.widths - 1) * 0.5, (canvas.heights - 1) * 0.5
     matrix, largest = affine.to_fixed_point(total, half_x, half_y, out_x, out_y, halvings)
     if not (largest[0] < _MAX_STEP and largest[1] < _MAX_OFFSET):
@@ -224,7 +250,7 @@ def _geometry(
             f"{largest[0]:g} and {largest[1]:g}; narrow the zooms and shifts of the pipeline",
             {"expected": (_MAX_STEP, _MAX_OFFSET), "found": tuple(largest)},
         )
-    return matrix, halvings, margin
+    return Geometry(matrix, halvings, margin, here)
 
 
 def _where_active(tone: Tone, happens: NDArray[np.bool_] | None) -> Tone:

@@ -34,12 +34,14 @@ def fold(coordinate: Array, size: int, border: int) -> Array:
     return np.clip(coordinate, 0, last)
 
 
-def _coordinates(line: Array, rows: int, columns: int) -> tuple[Array, Array]:
+def source_coordinates(line: Array, rows: int, columns: int) -> tuple[Array, Array]:
+    """Where each output pixel is read, in 32.32: x and y."""
     j, i = np.mgrid[:rows, :columns].astype(np.int64)
     return line[2] + line[1] * j + line[0] * i, line[5] + line[4] * j + line[3] * i
 
 
-def _outside(x: Array, y: Array, height: int, width: int, border: int, margin: int) -> Array:
+def find_outside(x: Array, y: Array, height: int, width: int, border: int, margin: int) -> Array:
+    """Which coordinates show a constant border."""
     if BORDERS[border] != "constant":
         return np.zeros(x.shape, dtype=bool)
     last_x, last_y = ((width - 1) << 32) + margin, ((height - 1) << 32) + margin
@@ -53,8 +55,8 @@ def warp_uint8(source: Array, starts: Array, heights: Array, widths: Array, matr
     _, rows, columns, channels = out.shape
     for k in range(len(out)):
         height, width = int(heights[k]), int(widths[k])
-        x, y = _coordinates(matrix[k], rows, columns)
-        outside = _outside(x, y, height, width, border, int(margin))
+        x, y = source_coordinates(matrix[k], rows, columns)
+        outside = find_outside(x, y, height, width, border, int(margin))
         u, v = fold(x, width, border) + half, fold(y, height, border) + half
         column, row = u >> 32, v >> 32
         fx, fy = ((c >> (32 - WEIGHT_BITS)) & int(mask) for c in (u, v))
@@ -93,8 +95,8 @@ def warp_float32(source: Array, starts: Array, heights: Array, widths: Array, ma
     _, rows, columns, channels = out.shape
     for k in range(len(out)):
         height, width = int(heights[k]), int(widths[k])
-        x, y = _coordinates(matrix[k], rows, columns)
-        outside = _outside(x, y, height, width, border, int(margin))
+        x, y = source_coordinates(matrix[k], rows, columns)
+        outside = find_outside(x, y, height, width, border, int(margin))
         u, v = fold(x, width, border) + half, fold(y, height, border) + half
         column, row = u >> 32, v >> 32
         fx, fy = (

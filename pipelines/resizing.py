@@ -78,15 +78,56 @@ class Resize(Transform):
                 f"resize: expected uint8, got {image.dtype}; resize float images beforehand",
                 {"expected": "uint8", "found": str(image.dtype)},
             )
-        height, width = image.shape[:2]
+        inner = self._scaled(*image.shape[:2])
+        return self._centred(resample(image, *inner), round(self.fill))
+
+    def run_mask(self, mask: NDArray[np.uint8], fill_label: int) -> NDArray[np.uint8]:
+        """A mask at the new size of its image, each label from the nearest pixel.
+
+        Args:
+            mask: (H, W, M) uint8, not modified.
+            fill_label: beside a contained image.
+
+        Returns:
+            (height, width, M) uint8, a new array.
+        """
+        here = []
+        for size, target in zip(mask.shape[:2], self._scaled(*mask.shape[:2]), strict=True):
+            here.append((2 * np.arange(target) + 1) * size // (2 * target))
+        return self._centred(mask[np.ix_(*here)], fill_label)
+
+    def point_maps(self, canvas: Canvas) -> NDArray[np.float64]:
+        """Where points of n images go, along the pixels' edges: `pipelines.points.Maps`."""
+        maps = np.zeros((len(canvas.heights), 6))
+        sizes = zip(canvas.heights.tolist(), canvas.widths.tolist(), strict=True)
+        for row, (height, width) in enumerate(sizes):
+            tall, wide = self._scaled(height, width)
+            top, left = _offset(tall, self.height), _offset(wide, self.width)
+            maps[row] = (wide / width, 0.0, left, 0.0, tall / height, top)
+        return maps
+
+    def _scaled(self, height: int, width: int) -> tuple[int, int]:
+        """The size of an image before what overhangs is cut, or what is left is filled."""
         if self.fit == "stretch" or height * self.width == width * self.height:
-            return resample(image, self.height, self.width)
+            return self.height, self.width
         wider = width * self.height > height * self.width
         if (self.fit == "cover") == wider:
-            inner = (self.height, max(_divide(width * self.height, height), 1))
-        else:
-            inner = (max(_divide(height * self.width, width), 1), self.width)
-        return _centred(resample(image, *inner), self.height, self.width, round(self.fill))
+            return self.height, max(_divide(width * self.height, height), 1)
+        return max(_divide(height * self.width, width), 1), self.width
+
+    def _centred(self, image: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
+        """The image cut or filled evenly on both sides of each axis."""
+        wanted = (self.height, self.width)
+        if image.shape[:2] == wanted:
+            return image
+        out = np.full((*wanted, image.shape[2]), fill, dtype=np.uint8)
+        here, there = [], []
+        for have, want in zip(image.shape[:2], wanted, strict=True):
+            size, shift = min(have, want), _offset(have, want)
+            here.append(slice(max(-shift, 0), max(-shift, 0) + size))
+            there.append(slice(max(shift, 0), max(shift, 0) + size))
+        out[tuple(there)] = image[tuple(here)]
+        return out
 
 
 def _divide(numerator: int, denominator: int) -> int:
@@ -94,16 +135,9 @@ def _divide(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def _centred(image: NDArray[np.uint8], height: int, width: int, fill: int) -> NDArray[np.uint8]:
-    """The image cut or filled evenly on both sides of each axis."""
-    out = np.full((height, width, image.shape[2]), fill, dtype=np.uint8)
-    here, there = [], []
-    for have, want in zip(image.shape[:2], (height, width), strict=True):
-        size = min(have, want)
-        here.append(slice((have - size) // 2, (have - size) // 2 + size))
-        there.append(slice((want - size) // 2, (want - size) // 2 + size))
-    out[tuple(there)] = image[tuple(here)]
-    return out
+def _offset(have: int, want: int) -> int:
+    """Where the first of ``have`` pixels comes to lie among ``want``, evenly cut or filled."""
+    return (want - have) // 2 if want >= have else -((have - want) // 2)
 
 
 def resample(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -61,16 +61,20 @@ TRANSFORM_MODULES = (
     resizing,
 )
 """Where transforms live; importing them fills the registry."""
-_OWN_KEYS = ("name", "border", "fill", "interpolation", "step")
+_TARGET_KEYS = {"mask_border": None, "mask_fill": 0, "min_visibility": 0.0}
+"""Options of masks and objects, and the defaults at which they are left out."""
+_OWN_KEYS = ("name", "border", "fill", "interpolation", *_TARGET_KEYS, "step")
 
 
 def to_dict(pipeline: Pipeline) -> dict[str, Any]:
-    """The pipeline as plain data, defaults left out of the steps; `from_dict` reads it back."""
+    """The pipeline as plain data, defaults of steps and targets left out; `from_dict` reads it."""
+    given = {key: getattr(pipeline, key) for key in _TARGET_KEYS}
     return {
         "name": pipeline.name,
         "border": pipeline.border,
         "fill": [float(level) for level in pipeline.fill],
         "interpolation": pipeline.interpolation,
+        **{key: value for key, value in given.items() if value != _TARGET_KEYS[key]},
         "step": [{"transform": step.name} | step.options() for step in pipeline.steps],
     }
 
@@ -78,7 +82,7 @@ def to_dict(pipeline: Pipeline) -> dict[str, Any]:
 def to_toml(pipeline: Pipeline) -> str:
     """The pipeline as a file that `load` reads, without its name."""
     facts = to_dict(pipeline)
-    lines = [f"{key} = {_in_toml(facts[key])}" for key in ("border", "fill", "interpolation")]
+    lines = [f"{key} = {_in_toml(facts[key])}" for key in _OWN_KEYS[1:-1] if key in facts]
     for step in facts["step"]:
         lines += _step_lines(step, "step")
     return "\n".join(lines) + "\n"
@@ -124,7 +128,9 @@ def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
             f"{where}: fill: expected a level or a list of levels, got {fill!r}",
             {"where": where, "expected": "levels in [0, 255]", "found": fill},
         )
-    for key, allowed in (("border", BORDERS), ("interpolation", INTERPOLATIONS)):
+    for key, allowed in (
+        ("border", BORDERS), ("interpolation", INTERPOLATIONS), ("mask_border", BORDERS)
+    ):  # fmt: skip
         if data.get(key, allowed[0]) not in allowed:
             raise PipelineFileError(
                 f"{where}: {key}: expected one of {list(allowed)}, got {data[key]!r}"
@@ -139,6 +145,7 @@ def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
             border=data.get("border", "nearest"),
             fill=tuple(map(float, levels)),
             interpolation=data.get("interpolation", "bilinear"),
+            **{key: data[key] for key in _TARGET_KEYS if key in data},
         )
     except PipelineFileError as error:
         raise PipelineFileError(f"{where}: {error}", {**error.facts, "where": where}) from error

@@ -117,6 +117,15 @@ class Transform:
         """Why the step must happen to every image, as advice; empty where it need not."""
         return ""
 
+    @property
+    def hinders_targets(self) -> str:
+        """Why masks and objects cannot follow this step; empty where they can.
+
+        They follow `Geometric` steps and those of `pipelines.moving`; steps of any other kind leave
+        pixels where they are, or say here that they do not.
+        """
+        return ""
+
     def check(self) -> None:
         """Raises `ParameterError` where a parameter is outside its interval."""
 
