@@ -37,7 +37,8 @@ class Grey(WholeImage):
     """Gives every channel the grey of the pixel.
 
     Pillow's ``convert("L")``, byte for byte: (19595 R + 38470 G + 7471 B + 32768) >> 16. The image
-    keeps its channels, as torchvision's ``RandomGrayscale`` does.
+    keeps its channels, as torchvision's ``RandomGrayscale`` does; on tensors torchvision drops the
+    fraction, which is one level less at most.
     """
 
     name = "grey"
@@ -58,7 +59,8 @@ class Grey(WholeImage):
 class Saturation(WholeImage):
     """Blends with the grey image by a factor: 0 is grey, 1 the image, 2 twice as colourful.
 
-    Pillow's ``ImageEnhance.Color``, byte for byte, which torchvision's ``adjust_saturation`` is.
+    Pillow's ``ImageEnhance.Color``, byte for byte, which torchvision's ``adjust_saturation`` is on
+    Pillow images; up to factor 3 its tensors are within 2 levels.
     """
 
     name = "saturation"
@@ -91,7 +93,8 @@ class Hue(WholeImage):
     computed with integers and rounded once: within 0.51 levels of the exact value, the angle being
     kept in units of 60° / 2**16. Torchvision on Pillow images goes through 8-bit HSV instead, which
     changes images even at 0°; its result lies within 14 levels of this one, at angles of whole
-    255ths of the circle, which are all it has.
+    255ths of the circle, which are all it has. On tensors, in single precision, it is within one
+    level at any angle.
     """
 
     name = "hue"

@@ -41,8 +41,9 @@ class Elastic(Moving):
     are within alpha / 180 pixels whatever the noise, because weights are whole multiples of 2**-14,
     and within alpha / 2000 on drawn noise; at the same coordinates, values are within one level of
     SciPy's ``map_coordinates`` of order 1. torchvision's alpha is twice this one, for it counts in
-    half pixels; it and Albumentations mirror the noise about the outermost pixels and cut the
-    Gaussian in other ways.
+    half pixels of a square image: on the same noise, its pixels are then within one level, but
+    near the sides, where it mirrors the noise about the outermost pixels. Albumentations' noise is
+    normal unless told otherwise.
     """
 
     name = "elastic"

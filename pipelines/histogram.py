@@ -30,7 +30,7 @@ _LARGEST_CUTOFF = 49.0
 class Equalize(WholeImage):
     """Spreads the levels of each channel so that all occur about equally often.
 
-    Pillow's ``ImageOps.equalize``, byte for byte.
+    Pillow's ``ImageOps.equalize``, byte for byte, which torchvision's is on tensors too.
     """
 
     name = "equalize"
@@ -52,7 +52,8 @@ class Autocontrast(WholeImage):
     """Stretches each channel so that its darkest level becomes 0 and its lightest 255.
 
     Pillow's ``ImageOps.autocontrast``, byte for byte. A share of the pixels at either end can be
-    left out of account; Pillow takes it in percent, and fixed.
+    left out of account; Pillow takes it in percent, and fixed. torchvision has none, and on tensors
+    is within one level.
     """
 
     name = "autocontrast"

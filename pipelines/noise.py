@@ -38,11 +38,11 @@ _VALUES_AT_ONCE = 1 << 20
 class GaussianNoise(WholeImage):
     """Adds normal noise of mean 0 to every value, of a standard deviation drawn for each image.
 
-    ``GaussNoise`` of Albumentations and ``AdditiveGaussianNoise`` of imgaug, with deviations in
-    levels. Three things differ: values come from 65,536 quantiles, so that none lies beyond 4.32
-    standard deviations (0.002 % of a normal distribution do); the standard deviation is rounded to
-    1/256 of a level; and the sum is rounded instead of truncated. For the same quantile, the result
-    is within one level of theirs in double precision. A fourth channel, alpha, is left as it is.
+    ``GaussNoise`` of Albumentations, with deviations in levels where it has fractions of 255. Two
+    things differ: values come from 65,536 quantiles, so that none lies beyond 4.32 standard
+    deviations (0.002 % of a normal distribution do); and the standard deviation is rounded to 1/256
+    of a level. Both round the sum, so that of the same noise the results are within one level. A
+    fourth channel, alpha, is left as it is.
     """
 
     name = "gaussian_noise"

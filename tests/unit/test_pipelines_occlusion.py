@@ -62,6 +62,17 @@ def test_rectangles_lie_and_stand_equally_often():
     assert (high / wide > 1).mean() > 0.7
 
 
+def test_the_defaults_differ_from_the_paper_as_stated():
+    """Mean area and share of standing rectangles, of a square image."""
+    parameters = drawn(Erasing(probability=1), 300, 300)
+    wide, high = parameters["width_px"], parameters["height_px"]
+    assert (np.maximum(wide, high) == 300).mean() == pytest.approx(0.05, abs=0.02)
+    assert (wide * high / 300**2).mean() == pytest.approx(0.209, abs=0.008)
+    _, _, wide, high = paper_rectangles(4000, 300, 300, (0.02, 0.4), 10 / 3)
+    assert (wide * high / 300**2).mean() == pytest.approx(0.142, abs=0.007)
+    assert (high > wide).mean() == pytest.approx(0.75, abs=0.03)
+
+
 def test_area_aspect_and_place_are_drawn_apart():
     """No two of them go together."""
     p = drawn(Erasing(area=(0.02, 0.05), probability=1), 400, 400)
