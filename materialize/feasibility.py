@@ -94,6 +94,8 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
             _check_codec(recipe.codec, population.dtype, shape)
     copy_shape(pipeline, population)  # also where copies are made at reading
     try:
+        if population.schema.moves:
+            pipeline.check_targets()
         _try_out(pipeline, recipe, population)
     except PipelineError as error:
         raise ConfigError(f"the pipeline cannot be applied to these images: {error}") from error

@@ -6,12 +6,10 @@ comes out depends on the shard's spec alone, so a task may run anywhere, twice, 
 """
 
 import datetime
-import os
 import platform
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +19,21 @@ from numpy.typing import NDArray
 from materialize.atomic import write_file
 from materialize.canonical import sha256_hex
 from materialize.environment import current_environment
-from materialize.errors import ManifestError, SourceError, StorageError
+from materialize.errors import ManifestError, SourceError
 from materialize.manifest import shard_path
 from materialize.planning import Task, held_rows, take_rows
 from materialize.population import Population, load_images
 from materialize.receipts import Receipt
+from materialize.room import PIXELS_AT_ONCE, room_for
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.writer import OpenShard, ShardWriter
 from materialize.sources import Source
 from materialize.stock import ORIGINAL, Stock
+from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
 from pipelines import Pipeline
 from pipelines.contract import Arena
 from pipelines.kernels import SLACK_BYTES
 from pipelines.transform import Canvas
-
-DECODED_BYTES_IN_MEMORY = 512 * 2**20
-"""A task's decoded sources beyond this go to a mapped temporary file."""
-PIXELS_AT_ONCE = 2**20
-"""Pixels read or rendered per call: programs of a batch stay in cache, and calls stay few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +93,45 @@ def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]
     if not missing or _is_late(workshop):
         return
     clock = _Clock()
-    writer = ShardWriter()
     held = [held_rows(rows, 0, spec, task.copies) for spec in missing]
     wanted = np.unique(np.concatenate(held))  # an image that none of the shards has stays unread
     rows = rows if len(wanted) == len(rows) else take_rows(rows, wanted)
     with Stock(workshop.directory, task.stock) as stock:
-        is_stocked = all(stock.holds(spec.copy) for spec in missing)
-        images = None if is_stocked else _prepared(workshop, stock, rows)
+        needed = [s for s in missing if not stock.holds(s.copy, is_mask=s.is_mask)]
+        images = None
+        if not all(spec.is_mask for spec in needed):
+            images = _prepared(workshop, stock, rows)
+        targets = _prepared_targets(workshop, stock, rows, needed)
         clock.lap("decode")
+        bench = _Bench(workshop, rows, stock, images, targets)
         for spec, here in zip(missing, held, strict=True):
             if _is_late(workshop):
                 return
-            own, pixels = rows, images
+            own = bench
             if len(here) < len(rows):
-                places = np.searchsorted(wanted, here)
-                own = take_rows(rows, places)
-                pixels = None if images is None else images.take(places)
-            yield _write_shard(workshop, writer, spec, own, stock, pixels, clock)
+                own = bench.taken(np.searchsorted(wanted, here))
+            yield _write_shard(own, spec, clock)
             clock = _Clock()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bench:
+    """What all shards of a task are made of."""
+
+    workshop: Workshop
+    rows: Population
+    stock: Stock
+    images: Arena | None
+    """The prepared sources of the rows; None where every shard's pixels are in stock."""
+    targets: PreparedTargets
+    """Their masks and objects, where these are not in stock."""
+    writer: ShardWriter = field(default_factory=ShardWriter)
+
+    def taken(self, rows: NDArray[np.int64]) -> "_Bench":
+        """That of some of the rows."""
+        images = None if self.images is None else self.images.take(rows)
+        own, targets = take_rows(self.rows, rows), self.targets.take(rows)
+        return replace(self, rows=own, images=images, targets=targets)
 
 
 def standing_shard(directory: Path, spec: ShardSpec) -> ShardEntry | None:
@@ -134,31 +150,29 @@ def standing_shard(directory: Path, spec: ShardSpec) -> ShardEntry | None:
     return entry
 
 
-def _write_shard(
-    workshop: Workshop,
-    writer: ShardWriter,
-    spec: ShardSpec,
-    rows: Population,
-    stock: Stock,
-    images: Arena | None,
-    clock: "_Clock",
-) -> Done:
+def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
+    workshop, rows, stock = bench.workshop, bench.rows, bench.stock
     pipeline, is_copy = workshop.pipeline, spec.kind == "copy"
     words = pipeline.draw(workshop.seed, rows.ids, spec.copy) if is_copy else None
     beside = columns_beside(pipeline, spec, words, rows)
+    is_stocked = stock.holds(spec.copy, is_mask=spec.is_mask)
+    objects = None
+    if spec.objects is not None and is_stocked:
+        objects = stock.objects(spec.copy, rows.ids)
+    elif spec.objects is not None:
+        objects = moved_objects(pipeline, bench.targets, words, spec.objects)
     clock.lap("draw")
-    with writer.shard(
-        spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names, objects=None,
-        **beside,
+    with bench.writer.shard(
+        spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names,
+        objects=objects, **beside,
     ) as shard:  # fmt: skip
         clock.lap("assemble")
-        if images is None or stock.holds(spec.copy):
-            stock.fill(spec.copy, rows.ids, shard.images)
-        elif words is None:
-            for row in range(spec.num_rows):
-                shard.rows(row, row + 1)[0] = images.image(row)
+        if spec.is_mask and not is_stocked:
+            render_masks(pipeline, bench.targets, words, shard.images)
+        elif bench.images is None or is_stocked:
+            stock.fill(spec.copy, rows.ids, shard.images, is_mask=spec.is_mask)
         else:
-            render(workshop, images, words, shard)
+            render(workshop, bench.images, words, shard)
         clock.lap("render")
         shard.encode()
         clock.lap("encode")
@@ -196,15 +210,21 @@ def columns_beside(
     return {"parameters": parameter_table(pipeline, words, prepared_canvas(pipeline, rows))}
 
 
-def render(workshop: Workshop, images: Arena, words: NDArray[np.uint32], shard: OpenShard) -> None:
+def render(
+    workshop: Workshop, images: Arena, words: NDArray[np.uint32] | None, shard: OpenShard
+) -> None:
     """Renders one copy of every image into a shard, batch by batch.
 
     Args:
         workshop: its pipeline, value range and batch size.
         images: the n prepared sources.
-        words: (n, words) their draws.
+        words: (n, words) their draws; None for untouched images.
         shard: where the pixels go.
     """
+    if words is None:
+        for row in range(len(images)):
+            shard.rows(row, row + 1)[0] = images.image(row)
+        return
     height, width, _ = shard.spec.image_shape
     largest = max(int((images.heights * images.widths).max()), height * width)
     size = workshop.batch_size or max(PIXELS_AT_ONCE // largest, 1)
@@ -224,17 +244,56 @@ def _prepared(workshop: Workshop, stock: Stock, rows: Population) -> Arena:
         MaterializeError: whatever `decoded` and `Stock.fill` raise.
     """
     if not stock.holds(ORIGINAL):
-        if workshop.source is None:
-            raise SourceError(
-                f"{workshop.directory}: expected a source, found none; name it with --source",
-                {"path": str(workshop.directory)},
-            )
-        return decoded(workshop.source, workshop.pipeline, rows)
-    height, width, channels = stock.image_shape(ORIGINAL)
+        return decoded(_source(workshop), workshop.pipeline, rows)
+    return _stored_originals(stock, rows, np.dtype(rows.dtype), is_mask=False)
+
+
+def _prepared_targets(
+    workshop: Workshop, stock: Stock, rows: Population, needed: Sequence[ShardSpec]
+) -> PreparedTargets:
+    """The masks and objects that are not stored yet are made of these; as `_prepared`.
+
+    Args:
+        workshop: what all tasks share.
+        stock: what stands.
+        rows: the run's.
+        needed: the shards that are not in stock.
+    """
+    pipeline = workshop.pipeline
+    needs_masks = any(spec.is_mask for spec in needed)
+    needs_objects = any(spec.objects is not None for spec in needed)
+    read_masks = needs_masks and not stock.holds(ORIGINAL, is_mask=True)
+    if read_masks or (needs_objects and not stock.holds(ORIGINAL)):
+        targets = prepare_targets(_source(workshop), pipeline, rows, masks=read_masks)
+    else:
+        targets = PreparedTargets(prepared_canvas(pipeline, rows), None, None)
+    if needs_masks and not read_masks:
+        masks = _stored_originals(stock, rows, np.dtype(np.uint8), is_mask=True)
+        targets = replace(targets, masks=masks)
+    if needs_objects and targets.objects is None:
+        targets = replace(targets, objects=stock.objects(ORIGINAL, rows.ids))
+    return targets
+
+
+def _source(workshop: Workshop) -> Source:
+    if workshop.source is None:
+        raise SourceError(
+            f"{workshop.directory}: expected a source, found none; name it with --source",
+            {"path": str(workshop.directory)},
+        )
+    return workshop.source
+
+
+def _stored_originals(
+    stock: Stock, rows: Population, dtype: np.dtype[Any], *, is_mask: bool
+) -> Arena:
+    """The untouched images of some rows, or their masks, as they stand."""
+    height, width, channels = stock.image_shape(ORIGINAL, is_mask=is_mask)
     sizes = np.full(len(rows), height * width * channels, np.int64)
     ends = np.cumsum(sizes)
-    values = _room_for(int(ends[-1]) + width * channels + SLACK_BYTES, np.dtype(rows.dtype))
-    stock.fill(ORIGINAL, rows.ids, values[: ends[-1]].reshape(-1, height, width, channels))
+    values = room_for(int(ends[-1]) + width * channels + SLACK_BYTES, dtype)
+    out = values[: ends[-1]].reshape(-1, height, width, channels)
+    stock.fill(ORIGINAL, rows.ids, out, is_mask=is_mask)
     heights, widths = np.full(len(rows), height), np.full(len(rows), width)
     return Arena(values, ends - sizes, heights, widths, channels)
 
@@ -250,7 +309,7 @@ def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
     sizes = heights * widths * rows.channels
     ends = np.cumsum(sizes)
     room = int(ends[-1]) + int((widths * rows.channels).max()) + SLACK_BYTES
-    values = _room_for(room, np.dtype(rows.dtype))
+    values = room_for(room, np.dtype(rows.dtype))
     for row, (end, size) in enumerate(zip(ends.tolist(), sizes.tolist(), strict=True)):
         image = load_images(source, rows, (row,))[0]
         values[end - size : end] = pipeline.prepare(image).reshape(-1)
@@ -262,25 +321,6 @@ def prepared_canvas(pipeline: Pipeline, rows: Population) -> Canvas:
     canvas = Canvas(rows.heights.astype(np.int64), rows.widths.astype(np.int64))
     resize = pipeline.resize
     return canvas.resized(resize.height, resize.width) if resize else canvas
-
-
-def _room_for(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if count * dtype.itemsize <= DECODED_BYTES_IN_MEMORY:
-        return np.zeros(count, dtype=dtype)
-    # The name is gone at once; the mapping keeps the space until the array is dropped.
-    with tempfile.TemporaryFile(prefix="materialize-decoded-") as file:
-        needed = count * dtype.itemsize
-        try:
-            # Taken now: a mapped page that finds no room on the disk later kills the process.
-            os.posix_fallocate(file.fileno(), 0, needed)
-        except OSError as error:
-            raise StorageError(
-                f"{tempfile.gettempdir()}: expected room for {needed:,} bytes of decoded images, "
-                f"got {error.strerror}; free some space, point TMPDIR elsewhere, or begin the "
-                "pipeline with a resize, which is what is kept then",
-                {"path": tempfile.gettempdir(), "expected": needed},
-            ) from error
-        return np.memmap(file, dtype=dtype, mode="r+", shape=(count,))
 
 
 def parameter_table(

@@ -25,7 +25,8 @@ from materialize.manifest import RunCut
 from materialize.population.identity import byte_order
 from materialize.population.table import Population, Quarantined
 from materialize.recipe import Recipe
-from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
+from materialize.shards.codecs import mask_codec
+from materialize.shards.layout import ShardEntry, ShardSpec, ShardTargets, rows_digest
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, fingerprint
 from pipelines.transform import Canvas
@@ -102,6 +103,13 @@ def tasks(
             specs = [common] if "original" in shapes else []
             if "copy" in shapes:
                 specs += _copy_specs(common, pipeline, recipe, shapes["copy"], population, rows)
+            specs = [
+                full
+                for spec in specs
+                for full in _with_targets(
+                    spec, population, held_rows(population, start, spec, recipe.copies)
+                )
+            ]
             if specs:
                 yield Task(start, cut.num_rows, tuple(specs), generation, recipe.copies)
 
@@ -162,14 +170,16 @@ def rows_per_run(
         shapes: of everything the recipe stores of them.
     """
     value_bytes = np.dtype(population.dtype).itemsize
-    stored = max(int(np.prod(shape)) for shape in shapes) * value_bytes
+    num_masks = len(population.schema.mask_names)
+    pixel_bytes = max(population.channels * value_bytes, num_masks)
+    stored = max(int(np.prod(shape[:2])) for shape in shapes) * pixel_bytes
     if pipeline.resize:
         decoded = pipeline.resize.height * pipeline.resize.width
     else:
         here = slice(rows.start, rows.stop)
         pixels = population.heights[here].astype(np.int64) * population.widths[here]
         decoded = int(pixels.max())
-    decoded *= population.channels * value_bytes
+    decoded *= population.channels * value_bytes + num_masks
     at_most = max(min(recipe.shard_bytes // stored, DECODED_RUN_BYTES // decoded), 1)
     runs = -(-len(rows) // at_most)
     return -(-len(rows) // runs)  # runs of one length, so that tasks take equally long
@@ -237,6 +247,25 @@ def held_rows(
         held = np.concatenate([held, rows[num_copies(population, rows, copies) > spec.copy]])
         first = int(rows[-1]) + 1
     return held[: spec.num_rows]
+
+
+def _with_targets(
+    spec: ShardSpec, population: Population, rows: NDArray[np.int64]
+) -> Iterator[ShardSpec]:
+    """A shard of images, with the objects that they show, and the one of their masks."""
+    schema, targets = population.schema, population.targets
+    if targets is None or targets.digests is None:
+        yield spec
+        return
+    digest = sha256_hex(np.ascontiguousarray(targets.digests[rows]).data)
+    kinds, names = schema.objects, schema.mask_names
+    yield spec if kinds is None else replace(spec, targets=ShardTargets(digest, objects=kinds))
+    if names:
+        yield replace(
+            spec, image_shape=(*spec.image_shape[:2], len(names)), image_dtype="uint8",
+            codec=mask_codec(spec.codec), parameters="none", draw_words=(),
+            targets=ShardTargets(digest, mask_names=names),
+        )  # fmt: skip
 
 
 def shared_out(work: Sequence[Task], workers: int) -> list[Task]:

@@ -19,7 +19,7 @@ from materialize.planning import Task
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source, first_few
-from materialize.stock import ORIGINAL, is_stock
+from materialize.stock import ORIGINAL, is_stock, stock_key
 from materialize.whereabouts import find_source
 
 
@@ -41,17 +41,18 @@ def with_stock(task: Task, standing: Iterable[ShardEntry]) -> Task:
         task: what to write.
         standing: shards that hold its rows, all of each copy.
     """
-    wanted = {spec.copy for spec in task.specs}
+    wanted = set(map(stock_key, task.specs))
     usable = [entry for entry in standing if is_stock(entry)]
-    if not wanted <= {entry.spec.copy for entry in usable}:
-        wanted.add(ORIGINAL)
-    return replace(task, stock=tuple(e for e in usable if e.spec.copy in wanted))
+    missing = wanted - {stock_key(entry.spec) for entry in usable}
+    wanted |= {(ORIGINAL, is_mask) for _, is_mask in missing}
+    return replace(task, stock=tuple(e for e in usable if stock_key(e.spec) in wanted))
 
 
 def needs_source(task: Task) -> bool:
     """Whether some of a task's pixels are not in its stock."""
-    held = {entry.spec.copy for entry in task.stock}
-    return ORIGINAL not in held and not {spec.copy for spec in task.specs} <= held
+    held = {stock_key(entry.spec) for entry in task.stock}
+    missing = set(map(stock_key, task.specs)) - held
+    return any((ORIGINAL, is_mask) not in held for _, is_mask in missing)
 
 
 def supply(

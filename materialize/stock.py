@@ -7,7 +7,7 @@ the manifest. Shards of lossy codecs are no stock: what they decode to is not wh
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,11 +21,21 @@ from materialize.population.identity import rows_of
 from materialize.shards.codecs import find_codec
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
+from pipelines.objects import Objects
 
 ORIGINAL = -1
 """The ``copy`` of an untouched image."""
 _BYTES_AT_ONCE = 2**25
 """Decoded at a time, besides the shard that is being filled."""
+
+
+StockKey = tuple[int, bool]
+"""Copy, and whether these are masks."""
+
+
+def stock_key(spec: ShardSpec) -> StockKey:
+    """What of an image a shard holds."""
+    return (spec.copy, spec.is_mask)
 
 
 def is_stock(entry: ShardEntry) -> bool:
@@ -44,9 +54,9 @@ class Stock:
     def __init__(self, directory: Path, entries: Sequence[ShardEntry]) -> None:
         """Open nothing yet."""
         self._directory = directory
-        self._entries: dict[int, list[ShardEntry]] = {}
+        self._entries: dict[StockKey, list[ShardEntry]] = {}
         for entry in entries:
-            self._entries.setdefault(entry.spec.copy, []).append(entry)
+            self._entries.setdefault(stock_key(entry.spec), []).append(entry)
         self._readers: dict[str, ShardReader] = {}
 
     def __enter__(self) -> Self:
@@ -62,38 +72,73 @@ class Stock:
             reader.close()
         self._readers.clear()
 
-    def holds(self, copy: int) -> bool:
-        """Whether there are rows of a copy, or untouched images (−1)."""
-        return copy in self._entries
+    def holds(self, copy: int, *, is_mask: bool = False) -> bool:
+        """Whether there are rows of a copy, or untouched images (−1), or their masks."""
+        return (copy, is_mask) in self._entries
 
-    def image_shape(self, copy: int) -> tuple[int, int, int]:
+    def image_shape(self, copy: int, *, is_mask: bool = False) -> tuple[int, int, int]:
         """(H, W, C) of a copy that it holds."""
-        return self._entries[copy][0].spec.image_shape
+        return self._entries[copy, is_mask][0].spec.image_shape
 
-    def fill(self, copy: int, ids: NDArray[np.uint8], out: NDArray[Any]) -> None:
+    def fill(
+        self, copy: int, ids: NDArray[np.uint8], out: NDArray[Any], *, is_mask: bool = False
+    ) -> None:
         """Writes the stored pixels of some samples.
 
         Args:
             copy: which copy; −1 for the untouched images.
             ids: (n, 16) ascending sample ids.
             out: (n, H, W, C), written.
+            is_mask: whether masks are wanted, and not images.
 
         Raises:
             ShardError: a shard is damaged or missing, or a sample is in none of them.
         """
-        is_filled = np.zeros(len(ids), bool)
-        for entry in self._entries[copy]:
+        for entry, reader, here, rows in self._found((copy, is_mask), ids):
+            at_once = max(_BYTES_AT_ONCE // entry.spec.row_bytes, 1)
+            for span in _spans(rows, at_once):
+                place, row = here[span.start], rows[span.start]
+                out[place : place + len(span)] = reader.rows(row, row + len(span))
+
+    def objects(self, copy: int, ids: NDArray[np.uint8]) -> Objects:
+        """The stored objects of some samples.
+
+        Args:
+            copy: which copy; −1 for the untouched images.
+            ids: (n, 16) ascending sample ids.
+
+        Raises:
+            ShardError: a shard is damaged or missing, or a sample is in none of them.
+        """
+        parts, places = [], []
+        for entry, reader, here, rows in self._found((copy, False), ids):
+            if reader.objects is None:
+                raise ShardUntrustedError(
+                    f"{entry.file}: expected objects, found none; run `materialize verify`",
+                    {"file": entry.file},
+                )
+            parts.append(reader.objects.take(rows))
+            places.append(here)
+        return Objects.joined(parts).take(np.argsort(np.concatenate(places)))
+
+    def _found(
+        self, key: StockKey, ids: NDArray[np.uint8]
+    ) -> Iterator[tuple[ShardEntry, ShardReader, NDArray[np.int64], NDArray[np.int64]]]:
+        """Each shard with samples: which of the ids it has, and in which of its rows.
+
+        Raises:
+            ShardUntrustedError: at the end, a sample was in none of them.
+        """
+        is_found = np.zeros(len(ids), bool)
+        for entry in self._entries[key]:
             reader = self._reader(entry)
             rows = rows_of(ids, reader.sample_ids)
             here = np.flatnonzero(rows >= 0)
-            is_filled[here] = True
-            at_once = max(_BYTES_AT_ONCE // entry.spec.row_bytes, 1)
-            for span in _spans(rows[here], at_once):
-                place, row = here[span.start], rows[here[span.start]]
-                out[place : place + len(span)] = reader.rows(row, row + len(span))
-        if not is_filled.all():
-            missing = ids[~is_filled][0].tobytes().hex()
-            files = [entry.file for entry in self._entries[copy]]
+            is_found[here] = True
+            yield entry, reader, here, rows[here]
+        if not is_found.all():
+            missing = ids[~is_found][0].tobytes().hex()
+            files = [entry.file for entry in self._entries[key]]
             raise ShardUntrustedError(
                 f"{self._directory}: expected sample {missing} in {files[0]} or the "
                 f"{len(files) - 1} shards beside it, found it in none; run `materialize verify`",
@@ -110,7 +155,7 @@ class Stock:
         Raises:
             ShardDamagedError: it was made of one shard with the same rows, and holds other data.
         """
-        for entry in self._entries.get(spec.copy, ()):
+        for entry in self._entries.get(stock_key(spec), ()):
             if _has_same_rows(entry.spec, spec) and entry.content_sha256 != content_sha256:
                 raise ShardDamagedError(
                     f"{spec.file_name()}: expected the content of {entry.file}, "
@@ -128,7 +173,10 @@ class Stock:
 
 
 def _has_same_rows(one: ShardSpec, other: ShardSpec) -> bool:
-    names = ("rows_digest", "sources_digest", "recipe", "image_shape", "parameters", "draw_words")
+    names = (
+        "rows_digest", "sources_digest", "recipe", "image_shape", "parameters", "draw_words",
+        "targets",
+    )  # fmt: skip
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 

@@ -7,7 +7,7 @@ at (column + 0.5, row + 0.5). Other conventions are turned into this one where t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,23 @@ class Objects:
             self.boxes[objects], self.keypoints[objects], ring_offsets, point_offsets,
             self.points[points],
         )  # fmt: skip
+
+    def differing(self, other: "Objects") -> NDArray[np.int64]:
+        """The images, ascending, that show other objects there.
+
+        Args:
+            other: of as many images.
+        """
+        names = [field.name for field in fields(self)]
+        pairs = [(getattr(self, name), getattr(other, name)) for name in names]
+        if all(np.array_equal(one, two) for one, two in pairs):
+            return np.zeros(0, np.int64)
+        rows = [np.array([row]) for row in range(len(self))]
+        bad = [int(row[0]) for row in rows if self.take(row)._bytes() != other.take(row)._bytes()]
+        return np.array(bad, np.int64)
+
+    def _bytes(self) -> list[bytes]:
+        return [getattr(self, field.name).tobytes() for field in fields(self)]
 
     def check(self, kinds: ObjectKinds) -> None:
         """Vouches for what arrays from elsewhere say, before anybody indexes with them.

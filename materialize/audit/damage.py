@@ -15,7 +15,7 @@ from materialize.shards.layout import ShardEntry
 DamageKind = Literal[
     "manifest-damaged", "plan-missing", "plan-damaged", "population-missing", "population-damaged",
     "shard-missing", "shard-unreadable", "shard-length", "shard-bytes", "shard-structure",
-    "receipt-missing", "receipt-damaged", "draws-differ", "pixels-differ",
+    "receipt-missing", "receipt-damaged", "draws-differ", "pixels-differ", "objects-differ",
 ]  # fmt: skip
 
 _REBUILD = "run `materialize repair`: it rebuilds this shard alone"
@@ -40,6 +40,7 @@ REMEDIES: dict[DamageKind, str] = {
     "receipt-damaged": "run `materialize repair`; reading does not need it",
     "draws-differ": _ELSEWHERE,
     "pixels-differ": _ELSEWHERE,
+    "objects-differ": _ELSEWHERE,
 }
 
 REBUILDABLE = (

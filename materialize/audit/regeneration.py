@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.audit.tracing import LOST
-from materialize.job import PIXELS_AT_ONCE, columns_beside, decoded
+from materialize.job import columns_beside, decoded
 from materialize.planning import take_rows
 from materialize.population.table import Population
+from materialize.room import PIXELS_AT_ONCE
 from materialize.shards.codecs import as_read, find_codec
 from materialize.shards.layout import ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
+from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
 from pipelines import Pipeline
 from pipelines.contract import Arena, Batch
+from pipelines.objects import Objects
 from pipelines.randomness import Words
 
 
@@ -32,6 +35,8 @@ class Prepared:
     """(m,) ascending rows of the run."""
     images: Arena
     """Theirs."""
+    targets: PreparedTargets | None = None
+    """What moves with their pixels; None where nothing does."""
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where some of the rows are among the images."""
@@ -85,7 +90,9 @@ class Regenerator:
             empty = np.empty(0, np.int64)
             nothing = Arena(np.empty(0, run.dtype), empty, empty, empty, run.channels)
             return Prepared(found, nothing)
-        return Prepared(found, decoded(self.source, self.pipeline, take_rows(run, found)))
+        there = take_rows(run, found)
+        targets = prepare_targets(self.source, self.pipeline, there) if run.schema.moves else None
+        return Prepared(found, decoded(self.source, self.pipeline, there), targets)
 
     def render(
         self, run: Population, spec: ShardSpec, prepared: Prepared, rows: NDArray[np.int64]
@@ -103,12 +110,45 @@ class Regenerator:
         images = prepared.images.take(prepared.places(rows))
         out = np.empty((len(rows), *spec.image_shape), dtype=spec.images.dtype)
         words = drawn_words(self.pipeline, self.seed, take_rows(run, rows), spec)
-        if words is None:
+        if spec.is_mask and prepared.targets is not None:
+            targets = prepared.targets.take(prepared.places(rows))
+            render_masks(self.pipeline, targets, words, out)
+        elif words is None:
             for place in range(len(rows)):
                 out[place] = images.image(place)
         else:
             self.pipeline.augment(images, words, out, value_range=self.value_range)
         return as_read(find_codec(spec.codec), out)
+
+    def objects(
+        self, run: Population, spec: ShardSpec, prepared: Prepared, rows: NDArray[np.int64]
+    ) -> Objects | None:
+        """What stands beside a shard's pixels of some rows; None where there are no objects.
+
+        Args:
+            run: the run's rows.
+            spec: of the shard.
+            prepared: sources of at least ``rows``.
+            rows: (n,) ascending rows of the run.
+        """
+        if spec.objects is None or prepared.targets is None:
+            return None
+        words = drawn_words(self.pipeline, self.seed, take_rows(run, rows), spec)
+        targets = prepared.targets.take(prepared.places(rows))
+        return moved_objects(self.pipeline, targets, words, spec.objects)
+
+    def differing_objects(
+        self,
+        run: Population,
+        reader: ShardReader,
+        prepared: Prepared,
+        rows: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """The rows whose stored objects are not what their annotations give; see `differing`."""
+        expected = self.objects(run, reader.spec, prepared, rows)
+        if expected is None or reader.objects is None:
+            return np.empty(0, np.int64)
+        return rows[expected.differing(reader.objects.take(rows))]
 
     def differing(
         self,

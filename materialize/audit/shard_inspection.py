@@ -119,6 +119,7 @@ class Inspector:
         if self.hashes:
             findings.num_bytes_hashed += reader.entry.num_bytes
             reader.verify()
+        reader.objects  # noqa: B018  # whoever reads it has them checked
         found = rows_digest(reader.sample_ids, reader.labels, reader.class_names)
         if found != reader.spec.rows_digest:
             raise ShardUntrustedError(
@@ -156,6 +157,10 @@ class Inspector:
         if len(rows):
             detail = f"{len(rows)} of {len(there)} regenerated rows have other pixels"
             damages.append(_shard_damage("pixels-differ", entry, run, rows, detail))
+        rows = self.regenerator.differing_objects(run, reader, prepared, there)
+        if len(rows):
+            detail = f"the objects of {len(rows)} of {len(there)} regenerated rows are others"
+            damages.append(_shard_damage("objects-differ", entry, run, rows, detail))
         return damages
 
     def _damage(

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.audit.parallel import unordered
-from materialize.errors import RecordReadError
+from materialize.errors import RecordReadError, UndecodableImageError
 from materialize.executor import Crew
 from materialize.planning import take_rows
+from materialize.population import load_targets
 from materialize.population.identity import DIGEST_BYTES, content_digest
 from materialize.population.table import Population
 from materialize.sources.base import Source
@@ -70,9 +71,38 @@ def trace(source: Source, population: Population, rows: NDArray[np.int64], crew:
     if (places == LOST).any():
         seen.read(np.arange(len(source)), crew)
         places = seen.places_of(taken.digests, first)
-    found = replace(taken, source_index=places)
     lost = np.flatnonzero(places == LOST).tolist()
-    return Traced(found, tuple(seen.explain(taken, lost)) if lost else ())
+    records = list(seen.explain(taken, lost)) if lost else []
+    found = replace(taken, source_index=places)
+    if population.schema.moves:
+        found, differing = _with_same_targets(source, found, seen, crew)
+        records += differing
+    return Traced(found, tuple(records))
+
+
+def _with_same_targets(
+    source: Source, rows: Population, seen: "_Hashed", crew: Crew
+) -> tuple[Population, list[LostRecord]]:
+    """The rows, those lost whose mask or objects are no longer what the scan saw.
+
+    Of several records of equal content another may have the right ones.
+    """
+    there = np.flatnonzero(rows.source_index != LOST)
+    chunks = (there[start : start + _CHUNK] for start in range(0, len(there), _CHUNK))
+    jobs = ((part, take_rows(rows, part)) for part in chunks)
+    found = [pair for part in unordered(partial(_differing, source), jobs, crew) for pair in part]
+    if found:
+        seen.read(np.arange(len(source)), crew)
+    index, lost = rows.source_index.copy(), []
+    for row, problem in sorted(found):
+        one = take_rows(rows, np.array([row]))
+        others = (replace(one, source_index=np.array([i])) for i in seen.equals(rows.digests[row]))
+        right = next((other for other in others if not _problem(source, other, 0)), None)
+        index[row] = LOST if right is None else right.source_index[0]
+        if right is None:
+            identity = rows.ids[row].tobytes().hex()
+            lost.append(LostRecord(identity, rows.locators[row], "changed", problem))
+    return replace(rows, source_index=index), lost
 
 
 class _Hashed:
@@ -106,6 +136,11 @@ class _Hashed:
         ]
         return np.array(found, dtype=np.int64)
 
+    def equals(self, digest: NDArray[np.uint8]) -> list[int]:
+        """All records of one content, as far as they were read."""
+        wanted = digest.tobytes()
+        return sorted(index for index, found in self._digests.items() if found == wanted)
+
     def explain(self, rows: Population, lost: Sequence[int]) -> Iterator[LostRecord]:
         """What became of each lost row, by what the source has under its locator now."""
         here = {self._source.record(i).locator: i for i in range(len(self._source))}
@@ -134,3 +169,21 @@ def _hashed(source: Source, indices: Sequence[int]) -> list[tuple[int, bytes, st
         except RecordReadError as error:
             result.append((index, bytes(DIGEST_BYTES), str(error)))
     return result
+
+
+def _differing(source: Source, job: tuple[NDArray[np.int64], Population]) -> list[tuple[int, str]]:
+    """Which of some rows have other targets now, and why."""
+    numbers, rows = job
+    problems = [
+        (number, _problem(source, rows, row)) for row, number in enumerate(numbers.tolist())
+    ]
+    return [(number, problem) for number, problem in problems if problem]
+
+
+def _problem(source: Source, rows: Population, row: int) -> str:
+    """Why the mask and the objects of a row are not what was scanned; empty if they are."""
+    try:
+        load_targets(source, rows, [row])
+    except (RecordReadError, UndecodableImageError) as error:
+        return str(error)
+    return ""

@@ -8,7 +8,7 @@ import numpy as np
 
 from materialize.estimation.census import Census, SplitLayout
 from materialize.estimation.pace import Pace
-from materialize.job import DECODED_BYTES_IN_MEMORY
+from materialize.room import DECODED_BYTES_IN_MEMORY
 from materialize.shards.codecs import find_codec
 from materialize.shards.columns import Column
 

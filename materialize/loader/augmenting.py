@@ -12,6 +12,7 @@ from materialize.loader.loader import Loader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL, Visits
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
+from materialize.loader.rendered_targets import PreparesTargets, RenderedTargets
 from materialize.loader.samples import Samples, split_samples
 from materialize.population import Population, ScanOptions, scan
 from materialize.recipe import Recipe
@@ -81,9 +82,13 @@ class AugmentingLoader(Loader):
             "augmentation_seed": recipe.seed,
             "split": samples.split,
         }
+        targets = None
+        if population.schema.moves:
+            made_of["targets"] = images.targets_digest()
+            targets = _rendered_targets(images, samples, steps, recipe.seed, population)
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
-            pace=options.pace(), source=made_of, standardizer=standardizer,
+            pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
         )  # fmt: skip
 
 
@@ -119,14 +124,32 @@ class PrefixLoader(Loader):
         opened = OpenDataset.open(dataset, options, pinned=pinned)
         manifest, pipeline = opened.standing.manifest, opened.standing.pipeline
         samples = opened.samples() if samples is None else samples
-        images = PreparedFromShards(opened.feed(samples, (ORIGINAL,)))
+        originals = opened.feed(samples, (ORIGINAL,))
+        stored = opened.targets(samples, (ORIGINAL,), originals)
+        images = PreparedFromShards(originals, stored)
         feed = RenderedFeed(
             images, samples, pipeline, seed=manifest.seed,
             image_shape=copy_shape(pipeline, opened.standing.populations[0]),
             value_range=manifest.value_range,
         )  # fmt: skip
         made_of = {"feed": "prefix", "manifest": manifest.digest(), "split": samples.split}
+        targets = None
+        if stored is not None:
+            newest = opened.standing.populations[-1]
+            targets = _rendered_targets(images, samples, pipeline, manifest.seed, newest)
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
-            pace=options.pace(), source=made_of, standardizer=standardizer,
+            pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
         )  # fmt: skip
+
+
+def _rendered_targets(
+    images: PreparesTargets, samples: Samples, pipeline: Pipeline, seed: int, population: Population
+) -> RenderedTargets:
+    """What moves with the pixels of copies, from where the images come from."""
+    schema = population.schema
+    height, width, _ = copy_shape(pipeline, population)
+    shape = (height, width, len(schema.mask_names)) if schema.mask_names else None
+    return RenderedTargets(
+        images, samples, pipeline, seed=seed, mask_shape=shape, kinds=schema.objects
+    )

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.objects import Objects
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -24,6 +26,11 @@ class Batch:
     """Number of the batch in its epoch, from 0."""
     stop: int
     """How many places of the epoch are done with this batch, over all ranks."""
+    masks: NDArray[np.uint8] | None = None
+    """(n, H, W, channels) labels, moved as the images; None where images have no mask."""
+    objects: Objects | None = None
+    """Of the n images, moved as they are; None where images have none. `pipelines.objects.padded`
+    makes rectangular arrays of them."""
 
     def __len__(self) -> int:
         """The number of images."""

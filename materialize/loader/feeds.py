@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.objects import ObjectKinds, Objects
+
 
 class Feed(Protocol):
     """Pixels by row and copy; its methods may be called from several threads at once."""
@@ -39,6 +41,41 @@ class Feed(Protocol):
             rows: (m,) rows of the samples.
             copies: (m,) which copy of each; -1 for the untouched image.
             out: (m, H, W, C), C-contiguous; written.
+        """
+
+    def close(self) -> None:
+        """Let go of files."""
+
+
+class TargetFeed(Protocol):
+    """Masks and objects by row and copy; its methods may be called from several threads at once."""
+
+    @property
+    def mask_shape(self) -> tuple[int, int, int] | None:
+        """(H, W, channels) of every mask; None where there are none."""
+
+    @property
+    def kinds(self) -> ObjectKinds | None:
+        """What the objects are; None where there are none."""
+
+    def begin_epoch(self, copies: tuple[int, ...]) -> None:
+        """As `Feed.begin_epoch`, and after it."""
+
+    def end_epoch(self) -> None:
+        """As `Feed.end_epoch`."""
+
+    def fetch(
+        self,
+        rows: NDArray[np.int64],
+        copies: NDArray[np.int64],
+        masks: NDArray[np.uint8] | None,
+    ) -> Objects | None:
+        """Writes m masks and returns the objects of m images.
+
+        Args:
+            rows: (m,) rows of the samples.
+            copies: (m,) which copy of each; -1 for the untouched image.
+            masks: (m, *mask_shape), C-contiguous, written; None where there are none.
         """
 
     def close(self) -> None:

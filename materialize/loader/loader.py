@@ -21,12 +21,13 @@ from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
 from materialize.loader.batches import Batch
 from materialize.loader.buffers import BufferPool
-from materialize.loader.feeds import Feed
+from materialize.loader.feeds import Feed, TargetFeed
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
 from materialize.loader.starting import note_images
 from materialize.recipe import whole_number
+from pipelines.objects import Objects
 from pipelines.standardizer import Standardizer
 
 _SLAB_BYTES = 4 * 2**20
@@ -88,6 +89,7 @@ class Loader:
         source: JSON-ready, what decides the pixels: goes into `identity`.
         standardizer: turns levels into numbers as they are read, so that batches are float32; None
             hands out the levels, four times smaller, for a model that does so in its first layer.
+        targets: where masks and objects come from; None where nothing moves with the pixels.
     """
 
     def __init__(  # noqa: PLR0913  # whoever makes one has all of these at hand
@@ -101,6 +103,7 @@ class Loader:
         pace: Pace,
         source: dict[str, Any],
         standardizer: Standardizer | None = None,
+        targets: TargetFeed | None = None,
     ) -> None:
         """At the beginning of epoch 0."""
         self.batch_size = whole_number("batch_size", batch_size, 1, 2**31)
@@ -112,7 +115,14 @@ class Loader:
         row_bytes = int(np.prod(self.image_shape)) * self.image_dtype.itemsize
         self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
         shape = (self._batches_per_slab * self.batch_size, *self.image_shape)
-        self._pool = BufferPool(shape, self.image_dtype, keep=pace.prefetch + pace.threads + 2)
+        keep = pace.prefetch + pace.threads + 2
+        self._pool = BufferPool(shape, self.image_dtype, keep=keep)
+        self._targets = targets
+        self.mask_shape = None if targets is None else targets.mask_shape
+        self.object_kinds = None if targets is None else targets.kinds
+        self._mask_pool = None
+        if self.mask_shape is not None:
+            self._mask_pool = BufferPool((shape[0], *self.mask_shape), np.dtype(np.uint8), keep)
         self._epoch = self._place = 0
         self._entered = -1
 
@@ -171,7 +181,7 @@ class Loader:
         place += first_batch * self.batch_size * self._pace.world_size
         pieces = self._pieces(len(order), min(place, len(order)))
         self._entered = number
-        self._feed.begin_epoch(order.copies)
+        self._begin(order.copies)
         size = self._batches_per_slab
         groups = iter(lambda: tuple(islice(pieces, size)), ())
         calls = (partial(self._slab, number, order, group) for group in groups)
@@ -184,6 +194,8 @@ class Loader:
                         yield slab.pop()  # held by the receiver alone from here on
         finally:
             self._feed.end_epoch()
+            if self._targets is not None:
+                self._targets.end_epoch()
 
     def enter_epoch(self, number: int) -> None:
         """Tells the feed that an epoch begins, for who asks for single batches or images.
@@ -196,7 +208,12 @@ class Loader:
         """
         if number != self._entered:
             self._entered = number
-            self._feed.begin_epoch(self._epoch_order(number).copies)
+            self._begin(self._epoch_order(number).copies)
+
+    def _begin(self, copies: tuple[int, ...]) -> None:
+        self._feed.begin_epoch(copies)
+        if self._targets is not None:
+            self._targets.begin_epoch(copies)
 
     def batch(self, epoch: int, index: int) -> Batch:
         """One batch by itself, fetched in this thread.
@@ -236,6 +253,28 @@ class Loader:
         self._fetch(rows, copies, images)
         return images
 
+    def targets(
+        self, rows: NDArray[np.int64], copies: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8] | None, Objects | None]:
+        """Masks and objects by row and copy, as `images`.
+
+        Args:
+            rows: (m,) rows of `samples`, in [0, len(samples)).
+            copies: (m,) which copy of each; -1 for the untouched image.
+
+        Returns:
+            (m, *mask_shape) a new array, and the objects of m images; None what there is not.
+
+        Raises:
+            ShardError: they cannot be read; see the feed.
+        """
+        if self._targets is None:
+            return None, None
+        masks = None
+        if self.mask_shape is not None:
+            masks = np.empty((len(rows), *self.mask_shape), np.uint8)
+        return masks, self._targets.fetch(rows, copies, masks)
+
     def warm_up(self, epoch: int = 0) -> None:
         """Does what a process does once, such as loading compiled code, and hands nothing out.
 
@@ -248,6 +287,7 @@ class Loader:
         for _ in range(2):  # the first images of a process are made without compiled code
             rows, copies = self._epoch_order(epoch).at(0, min(self.num_places, 1))
             self.images(rows, copies)
+            self.targets(rows, copies)
 
     @property
     def is_even(self) -> bool:
@@ -304,6 +344,8 @@ class Loader:
     def close(self) -> None:
         """Lets go of files; batches that were handed out stay good."""
         self._feed.close()
+        if self._targets is not None:
+            self._targets.close()
 
     def _fixed(self) -> dict[str, Any]:
         """What a state belongs to."""
@@ -340,6 +382,10 @@ class Loader:
             rows, copies = (np.concatenate(column) for column in zip(*parts, strict=True))
         images = self._pool.take()[: len(rows)]
         self._fetch(rows, copies, images)
+        masks, objects = None, None
+        if self._targets is not None:
+            masks = None if self._mask_pool is None else self._mask_pool.take()[: len(rows)]
+            objects = self._targets.fetch(rows, copies, masks)
         labels = self.samples.labels[rows]
         batches, begin = [], 0
         for piece in pieces:
@@ -347,7 +393,8 @@ class Loader:
             here = slice(begin, end)
             batches.append(
                 Batch(images[here], labels[here], rows[here], copies[here], epoch, piece.index,
-                      piece.global_stop)
+                      piece.global_stop, masks=None if masks is None else masks[here],
+                      objects=None if objects is None else objects.take(np.arange(begin, end)))
             )  # fmt: skip
             begin = end
         return batches

@@ -19,13 +19,16 @@ from materialize.loader.order import ORIGINAL, OrderOptions, one_of
 from materialize.loader.samples import Samples, fold_samples, split_samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored import VERIFY, Reading, StoredFeed
+from materialize.loader.stored_targets import StoredTargets
 from materialize.planning import joined
 from materialize.population import Population
+from materialize.shards.columns import columns_of
 from materialize.shards.digests import block_digests, content_sha256
 from materialize.shards.layout import ShardEntry
 from materialize.sources import Source
 from materialize.statistics_file import stored_statistics
 from materialize.whereabouts import find_source
+from pipelines.objects import Objects
 from pipelines.standardization import Standardization, standardization_from_text
 from pipelines.standardizer import Standardizer
 from pipelines.statistics import Statistics
@@ -104,8 +107,8 @@ class _Again:
     dataset: StandingDataset
     source: object | None
 
-    def __call__(self, entry: ShardEntry) -> NDArray[Any]:
-        """(n, H, W, C) what the shard should hold.
+    def __call__(self, entry: ShardEntry) -> tuple[NDArray[Any], Objects | None]:
+        """(n, H, W, C) what the shard should hold, and the objects of these images.
 
         Raises:
             SourceError: the source cannot be found, or lacks images of the shard.
@@ -126,13 +129,14 @@ class _Again:
             source, self.dataset.pipeline, manifest.seed, manifest.value_range
         )
         all_rows = np.arange(spec.num_rows)
-        images = regenerator.render(
-            traced.rows, spec, regenerator.prepare(traced.rows, all_rows), all_rows
-        )
+        prepared = regenerator.prepare(traced.rows, all_rows)
+        images = regenerator.render(traced.rows, spec, prepared, all_rows)
+        objects = regenerator.objects(traced.rows, spec, prepared, all_rows)
         columns: dict[str, NDArray[Any]] = {
             "labels": traced.rows.labels,
             "sample_ids": traced.rows.ids,
             **drawn_columns(self.dataset.pipeline, manifest.seed, traced.rows, spec),
+            **({} if objects is None else columns_of(objects)),
         }
         if content_sha256(spec, columns, block_digests(images.data)) != entry.reading_sha256:
             raise ShardDamagedError(
@@ -141,7 +145,7 @@ class _Again:
                 "differ); restore the file",
                 {"file": entry.file, "expected": entry.reading_sha256},
             )
-        return images
+        return images, objects
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -250,14 +254,28 @@ class OpenDataset:
             )
         return opened, traced.rows
 
-    def feed(self, samples: Samples, copies: Sequence[int]) -> StoredFeed:
-        """Reads some copies of some samples, -1 for the untouched images.
+    def targets(
+        self, samples: Samples, copies: Sequence[int], images: StoredFeed
+    ) -> StoredTargets | None:
+        """Reads the masks and objects of what a feed reads; None where nothing moves.
+
+        Raises:
+            ConfigError: as `feed`.
+        """
+        schema = self.standing.populations[-1].schema
+        if not schema.moves:
+            return None
+        masks = self.feed(samples, copies, is_mask=True) if schema.mask_names else None
+        return StoredTargets(images, masks, schema.objects)
+
+    def feed(self, samples: Samples, copies: Sequence[int], *, is_mask: bool = False) -> StoredFeed:
+        """Reads some copies of some samples, -1 for the untouched images, or their masks.
 
         Raises:
             ConfigError: a copy is not stored, or the samples are of another dataset.
         """
         manifest, directory = self.standing.manifest, self.standing.directory
-        table = ShardTable.of(manifest, samples.split, copies)
+        table = ShardTable.of(manifest, samples.split, copies, is_mask=is_mask)
         there = self.samples(samples.split)
         by_place = np.empty_like(there.ids)
         by_place[there.places] = there.ids

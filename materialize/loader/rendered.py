@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
-from materialize.job import PIXELS_AT_ONCE, decoded
-from materialize.loader.feeds import Feed, Spent
+from materialize.job import decoded
+from materialize.loader.feeds import Feed, Spent, TargetFeed
 from materialize.loader.order import ORIGINAL
 from materialize.loader.samples import Samples
 from materialize.planning import take_rows
 from materialize.population.identity import rows_of
 from materialize.population.table import Population
+from materialize.room import PIXELS_AT_ONCE
 from materialize.sources.base import Source
+from materialize.targets import PreparedTargets, prepare_targets
 from pipelines import Pipeline
-from pipelines.contract import Arena, view
+from pipelines.contract import Arena, blank, view
 from pipelines.kernels import SLACK_BYTES
+from pipelines.transform import Canvas
 
 
 class Prepared(Protocol):
@@ -86,6 +89,8 @@ class PreparedFromSource:
         self.spent = Spent()
         self.image_dtype = np.dtype(population.dtype)
         self._kept = self._decoded(self._population) if keep else None
+        moves = keep and population.schema.moves
+        self._kept_targets = self._read_targets(self._population) if moves else None
 
     def begin_epoch(self) -> None:
         """Nothing to prepare."""
@@ -103,13 +108,34 @@ class PreparedFromSource:
             return self._kept.take(rows)
         return self._decoded(take_rows(self._population, rows))
 
+    def targets(self, rows: NDArray[np.int64]) -> PreparedTargets:
+        """The masks and objects of some rows of the samples, as they lie on the prepared images.
+
+        Raises:
+            RecordReadError: an annotation changed since the scan, or cannot be read.
+        """
+        if self._kept_targets is not None:
+            return self._kept_targets.take(rows)
+        return self._read_targets(take_rows(self._population, rows))
+
+    def targets_digest(self) -> str | None:
+        """SHA-256, in hex, of what was annotated; None where nothing moves."""
+        columns = self._population.targets
+        if columns is None or columns.digests is None:
+            return None
+        return sha256_hex(np.ascontiguousarray(columns.digests).data)
+
     def contents_digest(self) -> str:
         """SHA-256, in hex, of what the samples are made from, whatever their ids are."""
         return sha256_hex(np.ascontiguousarray(self._population.digests).data)
 
     def close(self) -> None:
         """Let go of what is kept."""
-        self._kept = None
+        self._kept = self._kept_targets = None
+
+    def _read_targets(self, rows: Population) -> PreparedTargets:
+        with self.spent.on("read"):
+            return prepare_targets(self._source, self._pipeline, rows)
 
     def _decoded(self, rows: Population) -> Arena:
         with self.spent.on("read"):
@@ -121,21 +147,26 @@ class PreparedFromShards:
 
     Args:
         originals: a feed of copy -1.
+        targets: of the masks and objects of these; None where nothing moves.
     """
 
-    def __init__(self, originals: Feed) -> None:
+    def __init__(self, originals: Feed, targets: TargetFeed | None = None) -> None:
         """Read nothing yet."""
-        self._originals = originals
+        self._originals, self._targets = originals, targets
         self.spent = originals.spent
         self.image_dtype = originals.image_dtype
 
     def begin_epoch(self) -> None:
         """As the shards do."""
         self._originals.begin_epoch((ORIGINAL,))
+        if self._targets is not None:
+            self._targets.begin_epoch((ORIGINAL,))
 
     def end_epoch(self) -> None:
         """As the shards do."""
         self._originals.end_epoch()
+        if self._targets is not None:
+            self._targets.end_epoch()
 
     def prepared(self, rows: NDArray[np.int64]) -> Arena:
         """The images of some rows of the samples."""
@@ -148,9 +179,29 @@ class PreparedFromShards:
         arena = view(images)
         return Arena(room, arena.starts, arena.heights, arena.widths, arena.channels)
 
+    def targets(self, rows: NDArray[np.int64]) -> PreparedTargets:
+        """The masks and objects of some rows of the samples.
+
+        Raises:
+            ShardError: a shard is damaged or missing.
+        """
+        height, width, _ = self._originals.image_shape
+        canvas = Canvas(np.full(len(rows), height), np.full(len(rows), width))
+        if self._targets is None:
+            return PreparedTargets(canvas, None, None)
+        copies, shape = np.full(len(rows), ORIGINAL, np.int64), self._targets.mask_shape
+        if shape is None:
+            return PreparedTargets(canvas, self._targets.fetch(rows, copies, None), None)
+        masks = blank(canvas.heights, canvas.widths, shape[2], np.dtype(np.uint8))
+        flat: NDArray[Any] = masks.values[: len(rows) * int(np.prod(shape))]
+        out = flat.reshape(len(rows), *shape)
+        return PreparedTargets(canvas, self._targets.fetch(rows, copies, out), masks)
+
     def close(self) -> None:
         """Let go of the shards."""
         self._originals.close()
+        if self._targets is not None:
+            self._targets.close()
 
 
 class RenderedFeed:

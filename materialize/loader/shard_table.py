@@ -24,13 +24,16 @@ class ShardTable:
     """By run and column."""
 
     @classmethod
-    def of(cls, manifest: Manifest, split: str, copies: Sequence[int]) -> "ShardTable":
+    def of(
+        cls, manifest: Manifest, split: str, copies: Sequence[int], *, is_mask: bool = False
+    ) -> "ShardTable":
         """The table of a dataset.
 
         Args:
             manifest: of the dataset.
             split: whose shards.
             copies: which copies, -1 for originals.
+            is_mask: whether masks are wanted, and not images.
 
         Raises:
             ConfigError: a copy is not stored, or the images differ in shape or dtype.
@@ -39,7 +42,7 @@ class ShardTable:
         by_run: dict[tuple[int, int], dict[int, ShardEntry]] = {}
         for entry in manifest.shards:
             spec = entry.spec
-            if spec.split == split:
+            if spec.split == split and spec.is_mask == is_mask:
                 by_run.setdefault((spec.generation, spec.run), {})[spec.copy] = entry
         runs = [by_run[key] for key in sorted(by_run)]
         _check_stored(runs, wanted, split, manifest)

@@ -17,7 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.errors import DamageWarning, ManifestError, ShardError, ShardMissingError
+from materialize.errors import (
+    ConfigError,
+    DamageWarning,
+    ManifestError,
+    ShardError,
+    ShardMissingError,
+)
 from materialize.loader.feeds import Spent
 from materialize.loader.gathering import gather
 from materialize.loader.order import one_of
@@ -30,11 +36,12 @@ from materialize.shards.layout import ShardEntry
 from materialize.shards.mapping import Stamp
 from materialize.shards.reader import ShardReader
 from materialize.stamps import note_stamps, read_stamps, stamp_of
+from pipelines.objects import Objects
 
 VERIFY = ("first", "always", "never")
 
-MakeAgain = Callable[[ShardEntry], NDArray[Any]]
-"""Entry of a shard → (n, H, W, C) what it should hold."""
+MakeAgain = Callable[[ShardEntry], tuple[NDArray[Any], Objects | None]]
+"""Entry of a shard → (n, H, W, C) what it should hold, and the objects of these images."""
 
 _MOST_OF_MEMORY = 0.5
 """Reading ahead what does not fit would push out what was read before."""
@@ -138,6 +145,44 @@ class StoredFeed:
             if not addresses.all():
                 self._read_encoded(np.flatnonzero(addresses == 0), runs, columns, within, out)
         del held
+
+    def objects(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> Objects:
+        """The objects of m images.
+
+        Args:
+            rows: (m,) rows of the samples, whose images show objects.
+            copies: (m,) which copy of each; -1 for the untouched image.
+
+        Raises:
+            ShardError: as `fetch`.
+        """
+        self._check_open()
+        with self.spent.on("read"):
+            runs, columns, within = self._table.find(self._samples.places[rows], copies)
+            keys = runs * len(self._table.copies) + columns
+            order = np.argsort(keys, kind="stable")
+            cuts = np.flatnonzero(np.diff(keys[order])) + 1
+            parts = []
+            for here in np.split(order, cuts):
+                run, column = int(runs[here[0]]), int(columns[here[0]])
+                parts.append(self._objects_of(run, column).take(within[here]))
+            places = np.empty(len(order), np.int64)
+            places[order] = np.arange(len(order))
+            return Objects.joined(parts).take(places)
+
+    def _objects_of(self, run: int, column: int) -> Objects:
+        """Those of all rows of a shard."""
+        try:
+            found = self._opened(run, column).objects
+        except ShardError as error:
+            found = self._remake(run, column, error).objects
+        if found is None:
+            entry = self._table.entries[run][column]
+            raise ConfigError(
+                f"{entry.file}: expected objects beside its images, found none",
+                {"file": entry.file},
+            )
+        return found
 
     def close(self) -> None:
         """Notes what was found whole and lets go of the files."""
@@ -269,7 +314,7 @@ class StoredFeed:
             if isinstance(known, RemadeShard):
                 return known
             entry = self._table.entries[run][column]
-            shard = RemadeShard(self._reading.make_again(entry))
+            shard = RemadeShard(*self._reading.make_again(entry))
             self._retired.append(known)  # another thread may be reading there
             self._shards[run, column] = shard
             self._addresses[run, column] = shard.address

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from materialize.shards.block_cache import DecodedBlocks
 from materialize.shards.memory import read_ahead
 from materialize.shards.reader import ShardReader
+from pipelines.objects import Objects
 
 
 class StoredShard(Protocol):
@@ -30,6 +31,14 @@ class StoredShard(Protocol):
 
     def read(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes rows (m,) into (m, H, W, C)."""
+
+    @property
+    def objects(self) -> Objects | None:
+        """Of all rows, checked; None where images show none.
+
+        Raises:
+            ShardDamagedError: the bytes are not those of the manifest.
+        """
 
     def close(self) -> None:
         """Let go of the file."""
@@ -63,6 +72,11 @@ class MappedShard:
     def read(self, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
         """Writes rows (m,) into (m, H, W, C)."""
         np.take(self._images, rows, axis=0, out=out, mode="clip")
+
+    @property
+    def objects(self) -> Objects | None:
+        """Of all rows; see `ShardReader.objects`."""
+        return self.reader.objects
 
     def read_ahead(self) -> None:
         """Brings the pixels into memory."""
@@ -106,6 +120,11 @@ class EncodedShard:
             images = self._blocks.get((self._key, number), self._block_reader)
             out[here] = images[within[here]]
 
+    @property
+    def objects(self) -> Objects | None:
+        """Of all rows; see `ShardReader.objects`."""
+        return self.reader.objects
+
     def close(self) -> None:
         """Unmap; decoded blocks stay until others need the room."""
         self.reader.close()
@@ -116,12 +135,14 @@ class RemadeShard:
 
     Args:
         images: (n, H, W, C) what it should hold.
+        objects: of the n images; None where they show none.
     """
 
     is_checked = True
 
-    def __init__(self, images: NDArray[Any]) -> None:
+    def __init__(self, images: NDArray[Any], objects: Objects | None = None) -> None:
         """Keep the images."""
+        self.objects = objects
         self._images = np.ascontiguousarray(images)
         self.address = int(self._images.ctypes.data)
 

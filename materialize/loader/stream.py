@@ -75,4 +75,5 @@ class StreamingLoader(Loader):
             pace=options.pace(),
             source={"feed": "shards", "manifest": manifest.digest(), "split": samples.split},
             standardizer=standardizer,
+            targets=opened.targets(samples, chosen, feed),
         )

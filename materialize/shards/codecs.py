@@ -223,6 +223,15 @@ def find_codec(name: str) -> Codec:
     )
 
 
+def mask_codec(name: str) -> str:
+    """The codec of masks beside images of a codec: raw beside raw, else zstd.
+
+    It is lossless, holds any number of channels, and is the best of those where large parts of an
+    image are one value.
+    """
+    return name if find_codec(name).is_raw else "zstd"
+
+
 def encode_block(codec: Codec, images: NDArray[Any]) -> bytes:
     """One block as it would stand in a shard, without a shard.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from materialize import job, planning
+from materialize import planning, room
 from materialize.builder import build_dataset
 from materialize.errors import StorageError
 from materialize.population import scan
@@ -72,8 +72,8 @@ def test_decoded_images_beyond_the_budget_are_mapped_and_the_shards_stay_the_sam
     tmp_path, monkeypatch
 ):
     small = build_dataset("digits", tmp_path / "memory", "digits", RECIPE).manifest
-    monkeypatch.setattr(job, "DECODED_BYTES_IN_MEMORY", 0)
-    assert isinstance(job._room_for(100, np.dtype(np.uint8)), np.memmap)
+    monkeypatch.setattr(room, "DECODED_BYTES_IN_MEMORY", 0)
+    assert isinstance(room.room_for(100, np.dtype(np.uint8)), np.memmap)
     assert build_dataset("digits", tmp_path / "mapped", "digits", RECIPE).manifest == small
 
 
@@ -81,7 +81,7 @@ def test_no_room_for_decoded_images_is_an_error_and_not_a_dead_process(monkeypat
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(job, "DECODED_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(room, "DECODED_BYTES_IN_MEMORY", 0)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(StorageError, match="No space left"):
-        job._room_for(100, np.dtype(np.uint8))
+        room.room_for(100, np.dtype(np.uint8))
