@@ -49,7 +49,9 @@ class Prepared:
             held: ascending rows of the run that the shard holds.
         """
         rows = np.flatnonzero(np.isin(held, self.rows))
-        return Prepared(rows, self.images.take(self.places(held[rows])))
+        places = self.places(held[rows])
+        targets = None if self.targets is None else self.targets.take(places)
+        return Prepared(rows, self.images.take(places), targets)
 
 
 def drawn_words(pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec) -> Words | None:

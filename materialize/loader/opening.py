@@ -14,8 +14,8 @@ from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, ShardDamagedError, SourceError
 from materialize.executor import Crew
 from materialize.feasibility import copy_shape
-from materialize.loader.loader import Pace
 from materialize.loader.order import ORIGINAL, OrderOptions, one_of
+from materialize.loader.pace import Pace
 from materialize.loader.samples import Samples, fold_samples, split_samples
 from materialize.loader.shard_table import ShardTable
 from materialize.loader.stored import VERIFY, Reading, StoredFeed

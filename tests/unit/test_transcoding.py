@@ -199,7 +199,7 @@ def test_a_damaged_shard_is_noticed_and_nothing_is_published(tmp_path, source):
 def test_other_content_is_noticed_and_nothing_is_published(tmp_path, source, monkeypatch):
     """Were a codec to lose something, or the pixels to be mixed up on the way."""
     out = make(tmp_path / "out", source)
-    monkeypatch.setattr("materialize.stock.Stock.fill", lambda _self, _copy, _ids, out: out.fill(7))
+    monkeypatch.setattr("materialize.stock.Stock.fill", lambda *given, **_: given[3].fill(7))
     with pytest.raises(BuildFailedError, match="expected the content of"):
         transcode_dataset(out, codec="zstd")
     assert load_latest(out).number == 1
