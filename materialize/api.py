@@ -11,6 +11,7 @@ from materialize.pictures.gallery import GalleryOptions, draw_gallery
 from materialize.population import Balance, Division, Population, scan
 from materialize.population.likeness import is_quickly_searched
 from materialize.population.likeness import near_duplicates as find_near_duplicates
+from materialize.population.target_counts import count_targets
 from materialize.production import BuildOptions, BuildReport
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe, whole_number
@@ -120,7 +121,8 @@ def check(  # noqa: PLR0913  # one keyword for each thing to look at
         if searched
         else None
     )
-    return check_suitability(population, intention, options, likenesses=alike)
+    targets = count_targets(opened, population)
+    return check_suitability(population, intention, options, likenesses=alike, targets=targets)
 
 
 def preview(

@@ -21,6 +21,8 @@ from pipelines.resizing import FITS, Resize
 _SOURCE_OPTIONS = (
     "labels", "layout", "follow_links", "path_column", "label_column", "split_column",
     "group_column", "id_column", "path_suffix", "images_key", "labels_key", "class_names",
+    "annotations", "masks", "multi_label_column", "multi_label_columns", "separator",
+    "label_columns", "value_columns", "weight_column",
 )  # fmt: skip
 _RESIZE = re.compile(r"(?P<height>\d+)[x×](?P<width>\d+)(?::(?P<fit>\w+))?")
 _SHARD_MB = (2**-8, 2**11)

@@ -33,7 +33,7 @@ from materialize.production import (
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe
 from materialize.sources import Source, open_source
-from materialize.sources.targets import TargetSchema
+from materialize.sources.targets import TargetSchema, notes_of
 from materialize.whereabouts import note_source
 from pipelines import Pipeline, load
 
@@ -80,7 +80,7 @@ def build_dataset(
     note_source(directory, opened)
     if estimate is not None:
         write_file(directory / ESTIMATE_FILE, estimate)
-    job = Production(directory, opened, used, plan, (population,), work, ())
+    job = Production(directory, opened, used, plan, (population,), work, (), noted(opened))
     return job.run(options, started, progress)
 
 
@@ -177,6 +177,11 @@ def _check_not_superseded(directory: Path, plan: Plan, work: Sequence[planning.T
             "nothing was changed. Use `materialize extend` or `repair` on it, or another output",
             {"path": str(directory), "number": newest.number},
         )
+
+
+def noted(source: Source) -> tuple[str, ...]:
+    """What a build is to say of the annotations it read."""
+    return tuple(map(str, notes_of(source)))
 
 
 def scanned(

@@ -35,6 +35,7 @@ TABLE_SUFFIXES = (".toml", ".csv")
 """Of a file that gives a number for each class."""
 PIPELINE_KEYS = ("name", "border", "fill", "interpolation", "step")
 """What makes a job file hold its own pipeline."""
+_PATH_PREFIXES = ("voc:", "coco:", "labelme:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,14 @@ class Job:
     images_key: str | None = None
     labels_key: str | None = None
     class_names: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    masks: str | None = None
+    multi_label_column: str | None = None
+    multi_label_columns: tuple[str, ...] = ()
+    separator: str | None = None
+    label_columns: tuple[str, ...] = ()
+    value_columns: tuple[str, ...] = ()
+    weight_column: str | None = None
 
     exclude: tuple[str, ...] = ()
     color: str = "auto"
@@ -204,6 +213,11 @@ def _located(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if name == "source" and (value.startswith("keras:") or value == "digits"):
             # A data set by name, unless there is such a folder.
             return str(folder / value) if (folder / value).exists() else value
+        if name == "source" and value.startswith(_PATH_PREFIXES):
+            prefix, _, path = value.partition(":")
+            return f"{prefix}:{folder / path}"
+        if name == "masks" and "*" in value and "/" not in value:
+            return value  # in the source's own folder
         if name == "pipeline" and not value.endswith(".toml") and "/" not in value:
             return value  # a preset
         return str(folder / value)
@@ -212,11 +226,15 @@ def _located(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         is_table = isinstance(value, str) and value.endswith(TABLE_SUFFIXES)
         return name in paths or (name == "balance" and is_table)
 
-    paths = ("source", "labels", "pipeline", "output")
-    return {
+    paths = ("source", "labels", "pipeline", "output", "masks")
+    located = {
         name: from_here(name, value) if is_path(name, value) else value
         for name, value in options.items()
     }
+    if "annotations" in located:
+        files = located["annotations"]
+        located["annotations"] = tuple(from_here("annotations", file) for file in files)
+    return located
 
 
 def _refuse(message: str, **facts: Any) -> NoReturn:

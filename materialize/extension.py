@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize import planning
-from materialize.builder import load_populations, plan_tasks, scanned
+from materialize.builder import load_populations, noted, plan_tasks, scanned
 from materialize.errors import ConfigError, PlanConflictError, SourceError
 from materialize.feasibility import check_feasible, copy_shape
 from materialize.manifest import Manifest, load_latest
@@ -105,7 +105,7 @@ def extend_dataset(
         note_source(directory, opened)
     job = Production(
         directory, opened, plan.load_pipeline(), plan, populations, work, standing,
-        (*_skipped(num_skipped), *_drift(found, old)),
+        (*_skipped(num_skipped), *_drift(found, old), *noted(opened)),
     )  # fmt: skip
     return job.run(options, started, progress)
 

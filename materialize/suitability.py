@@ -23,6 +23,7 @@ from materialize.population import Population, check_quarantine, fold_numbers
 from materialize.population.identity import equal_rows
 from materialize.population.likeness import Likeness
 from materialize.population.partition import Partition, partition_of
+from materialize.population.target_counts import TargetCounts
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources.base import SPLITS, first_few
@@ -64,6 +65,8 @@ class CheckReport:
     """The same of the training images, where folds were asked for and can be made."""
     likenesses: tuple[Likeness, ...] | None = None
     """Near duplicates; None if nobody looked for them."""
+    targets: TargetCounts | None = None
+    """What there is besides classes; None where there is nothing."""
 
     @property
     def has_errors(self) -> bool:
@@ -98,6 +101,7 @@ def check_suitability(
     options: BuildOptions,
     *,
     likenesses: Sequence[Likeness] | None = None,
+    targets: TargetCounts | None = None,
 ) -> CheckReport:
     """Looks for what is wrong.
 
@@ -106,12 +110,14 @@ def check_suitability(
         intention: what would be done with them.
         options: how many images may be bad, and whether leaks are accepted after all.
         likenesses: the near duplicates; None if nobody looked for them.
+        targets: what there is besides classes.
     """
     splits = partition_of(population, np.arange(len(population)), population.splits, SPLITS)
     findings = [
         *_image_findings(population, options),
         *_split_findings(population, splits, options),
         *_label_findings(population, intention.allow_label_conflicts),
+        *_target_findings(targets),
     ]
     numbers, folds = None, None
     if intention.folds is not None:
@@ -138,7 +144,7 @@ def check_suitability(
         findings += _room_findings(extent, intention.output)
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     alike = None if likenesses is None else tuple(likenesses)
-    return CheckReport(population, tuple(ranked), extent, splits, folds, alike)
+    return CheckReport(population, tuple(ranked), extent, splits, folds, alike, targets)
 
 
 def _image_findings(population: Population, options: BuildOptions) -> Iterator[Finding]:
@@ -153,6 +159,13 @@ def _image_findings(population: Population, options: BuildOptions) -> Iterator[F
         if bad:
             message = f"{len(bad)} files are bad and would be left out: {named}"
             yield Finding("warning", "images", message, "repair them, or leave it so")
+
+
+def _target_findings(targets: TargetCounts | None) -> Iterator[Finding]:
+    """What annotations say that could not be taken as it is."""
+    for note in () if targets is None else targets.notes:
+        advice = "correct the annotations, or leave it so"
+        yield Finding("warning", "targets", str(note), advice)
 
 
 def _split_findings(

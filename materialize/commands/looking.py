@@ -47,6 +47,7 @@ def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any)
     """
     from materialize.assembly import intention_of, options_of
     from materialize.population.likeness import is_quickly_searched, near_duplicates
+    from materialize.population.target_counts import count_targets
     from materialize.suitability import check_suitability
 
     job = job_of(given)
@@ -55,7 +56,9 @@ def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any)
     crew, alike = options.crew, None
     if searched or (searched is None and is_quickly_searched(population)):
         alike = near_duplicates(source, population, workers=crew.workers, backend=crew.backend)
-    report = check_suitability(population, intention, options, likenesses=alike)
+    report = check_suitability(
+        population, intention, options, likenesses=alike, targets=count_targets(source, population)
+    )
     if as_json:
         from materialize.commands.output import print_json
 
@@ -77,6 +80,7 @@ def _check_facts(report: "CheckReport") -> dict[str, Any]:
         "splits": _partition_facts(report.splits),
         "folds": None if report.folds is None else _partition_facts(report.folds),
         "near_duplicates": _likeness_facts(report),
+        "targets": None if report.targets is None else asdict(report.targets),
         "findings": [asdict(finding) for finding in report.findings],
         "extent": report.extent,
         "has_errors": report.has_errors,
@@ -102,6 +106,8 @@ def _print_check(report: "CheckReport") -> None:
     from materialize.console import size
 
     click.echo(_described(report.population))
+    if report.targets is not None:
+        click.echo("\n".join(f"  {line}" for line in report.targets.lines()))
     if sum(map(bool, report.splits.totals)) > 1:
         _print_partition("splits", report.splits)
     if report.folds is not None:

@@ -37,8 +37,8 @@ _COLUMN = {"metavar": "NAME"}
 
 SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
     "Images": (
-        _option("source", "A folder, .csv, .tsv, .npz or .npy file, keras:NAME, or digits.",
-                metavar="SOURCE"),
+        _option("source", "A folder, .csv, .tsv, .npz, .npy or COCO's .json file, voc:PATH, "
+                "labelme:PATH, keras:NAME, or digits.", metavar="SOURCE"),
         _option("labels", "A .csv or .tsv table over the folder, or the .npy of an .npy's labels.",
                 metavar="FILE"),
         _option("layout", "How the folder is read: auto, classes, splits or flat.", **_TEXT),
@@ -53,6 +53,20 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
         _option("labels_key", "The labels' name in an .npz.", **_COLUMN),
         _option("class_names", "Names of classes 0, 1, 2 …; repeat the option.", multiple=True,
                 metavar="NAME"),
+        _option("annotations", "A COCO .json file of the folder's images; repeatable.",
+                multiple=True, metavar="FILE"),
+        _option("masks", "A folder of masks, or a pattern with * for an image's name, such as "
+                "'*_mask.png'.", metavar="DIR|PATTERN"),
+        _option("multi_label_column", "The table's column of several labels at once.", **_COLUMN),
+        _option("multi_label_columns", "Its columns of 0 and 1, one per label; repeatable.",
+                multiple=True, metavar="NAME"),
+        _option("separator", "Between the labels of --multi-label-column; | unless given.",
+                **_TEXT),
+        _option("label_columns", "Its further columns of one label each; repeatable.",
+                multiple=True, metavar="NAME"),
+        _option("value_columns", "Its columns of numbers to be predicted; repeatable.",
+                multiple=True, metavar="NAME"),
+        _option("weight_column", "Its column of sample weights.", **_COLUMN),
     ),
     "Which images": (
         _option("exclude", "An image to leave out, by its path in the source; repeatable.",

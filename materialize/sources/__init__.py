@@ -6,22 +6,31 @@ is one module here and one line in `_opener`.
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from materialize.errors import ConfigError, SourceError
+from materialize.sources.annotations import AnnotatedSource
 from materialize.sources.array_files import npy_source, npz_source
 from materialize.sources.arrays import ArrayOptions, ArraySource, memory_source
 from materialize.sources.base import DecodedImage, Image, Measurement, Pixels, Record, Source
+from materialize.sources.coco import PREFIX as COCO_PREFIX
+from materialize.sources.coco import coco_source
 from materialize.sources.digits import digits_source
 from materialize.sources.folder import FolderOptions, FolderSource
 from materialize.sources.idx import idx_source, is_idx_folder
 from materialize.sources.keras_datasets import PREFIX as KERAS_PREFIX
 from materialize.sources.keras_datasets import keras_source
-from materialize.sources.table import TableOptions, TableSource
+from materialize.sources.labelme import PREFIX as LABELME_PREFIX
+from materialize.sources.labelme import labelme_source
+from materialize.sources.table import TableSource
+from materialize.sources.table_fields import TableOptions
+from materialize.sources.voc import PREFIX as VOC_PREFIX
+from materialize.sources.voc import is_voc_folder, voc_source
 
 __all__ = [
+    "AnnotatedSource",
     "ArrayOptions",
     "ArraySource",
     "DecodedImage",
@@ -40,12 +49,31 @@ __all__ = [
 
 
 _DIGITS = "digits"
-_ACCEPTED = "expected a folder, a .csv, .tsv, .npz or .npy file, keras:NAME or digits"
+_ACCEPTED = (
+    "expected a folder, a .csv, .tsv, .npz or .npy file, keras:NAME, digits, or COCO's .json file"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _NoOptions:
     """The options of a source that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationOptions:
+    """How images with annotation files are read."""
+
+    annotations: tuple[str, ...] = ()
+    """COCO files: the folder's own, or further ones beside the one that was named."""
+    follow_links: bool = False
+    """Follow links that leave the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkOptions:
+    """How a folder that holds its annotations itself is read."""
+
+    follow_links: bool = False
 
 
 class _Opener(NamedTuple):
@@ -59,12 +87,14 @@ def open_source(spec: object, **options: Any) -> Source:
     """Open whatever ``spec`` is.
 
     Args:
-        spec: a folder of images or of IDX files, a .csv or .tsv table, an .npz or .npy file,
-            ``keras:NAME``, ``digits``, or arrays: ``images``, ``(images, labels)``,
-            ``((x_train, y_train), (x_test, y_test))`` or a mapping from split to one of the first
-            two.
-        options: the fields of `FolderOptions`, `TableOptions` or `ArrayOptions`, whichever applies.
-            ``labels`` with a .csv or .tsv file beside a folder opens that table over the folder.
+        spec: a folder of images, of IDX files or of Pascal VOC (also ``voc:PATH``), a .csv or .tsv
+            table, an .npz or .npy file, a .json file of COCO's (also ``coco:FILE``),
+            ``labelme:PATH``, ``keras:NAME``, ``digits``, or arrays: ``images``,
+            ``(images, labels)``, ``((x_train, y_train), (x_test, y_test))`` or a mapping from split
+            to one of the first two.
+        options: the fields of `FolderOptions`, `TableOptions`, `ArrayOptions` or
+            `AnnotationOptions`, whichever applies. ``labels`` with a .csv or .tsv file beside a
+            folder opens that table over the folder, ``annotations`` with .json files opens these.
 
     Raises:
         ConfigError: an option does not apply to this kind of source.
@@ -74,7 +104,7 @@ def open_source(spec: object, **options: Any) -> Source:
         # `folder --labels labels.csv` is the table with the folder as its root.
         table = Path(options.pop("labels"))
         return open_source(table, root=str(spec), **options)
-    name, opener = _opener(spec)
+    name, opener = _opener(spec, is_annotated="annotations" in options)
     known = [field.name for field in fields(opener.options_type)] if options else []
     for option in options:
         if option not in known:
@@ -96,7 +126,7 @@ def _typed(option: str) -> str:
     return option.replace("_", "-")
 
 
-def _opener(spec: object) -> tuple[str, _Opener]:
+def _opener(spec: object, *, is_annotated: bool) -> tuple[str, _Opener]:
     """What to call a source of this kind, and how to open it."""
     if not isinstance(spec, str | Path):
         return "an array source", _Opener(ArrayOptions, lambda o: memory_source(spec, o))
@@ -105,6 +135,14 @@ def _opener(spec: object) -> tuple[str, _Opener]:
     if isinstance(spec, str) and spec.startswith(KERAS_PREFIX):
         name = spec.removeprefix(KERAS_PREFIX)
         return spec, _Opener(ArrayOptions, lambda o: keras_source(name, o))
+    annotated = _annotated_opener(spec, is_annotated=is_annotated)
+    if annotated is not None:
+        return annotated
+    return _path_opener(spec)
+
+
+def _path_opener(spec: str | Path) -> tuple[str, _Opener]:
+    """As `_opener`, of a folder or a file without annotations."""
     path = Path(spec)
     if path.is_dir():
         if is_idx_folder(path):
@@ -125,6 +163,33 @@ def _opener(spec: object) -> tuple[str, _Opener]:
         f"{path} is no source; {_ACCEPTED}",
         {"path": str(path)},
     )
+
+
+def _annotated_opener(spec: str | Path, *, is_annotated: bool) -> tuple[str, _Opener] | None:
+    """As `_opener`, of images that have annotation files; None where these have none."""
+    text, path = str(spec), Path(spec)
+
+    def coco(files: tuple[str, ...], root: Path | None, o: AnnotationOptions) -> Source:
+        return coco_source(list(map(Path, files)), root, follow_links=o.follow_links)
+
+    if text.startswith(VOC_PREFIX) or is_voc_folder(path):
+        root = Path(text.removeprefix(VOC_PREFIX))
+        return "a VOC folder", _Opener(_LinkOptions, lambda o: voc_source(root, **asdict(o)))
+    if text.startswith(LABELME_PREFIX):
+        root = Path(text.removeprefix(LABELME_PREFIX))
+        return "a LabelMe folder", _Opener(
+            _LinkOptions, lambda o: labelme_source(root, **asdict(o))
+        )
+    if is_annotated and path.is_dir():
+        return "a folder with annotations", _Opener(
+            AnnotationOptions, lambda o: coco(o.annotations, path, o)
+        )
+    file = text.removeprefix(COCO_PREFIX)
+    if file != text or (path.suffix.lower() == ".json" and path.is_file()):
+        return "a COCO file", _Opener(
+            AnnotationOptions, lambda o: coco((file, *o.annotations), None, o)
+        )
+    return None
 
 
 def source_from_description(description: Mapping[str, Any]) -> Source:

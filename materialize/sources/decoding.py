@@ -100,6 +100,12 @@ def measure_image(content: bytes) -> Measurement:
     return _guarded(content, header_only=True)[0]
 
 
+def is_quarter_turned(content: bytes) -> bool:
+    """Whether making an accepted image upright exchanges its height and its width."""
+    with strict_pillow(), PillowImage.open(io.BytesIO(content), formats=FORMATS) as image:
+        return bool(image.getexif().get(_ORIENTATION_TAG, 1) >= 5)
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """What is to be done to one opened image, decided before its pixels are read."""

@@ -3,11 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from materialize.errors import RecordReadError, SourceError
 from materialize.sources.base import DecodedImage, Measurement, Record
 from materialize.sources.decoding import decode_image, measure_image
+from materialize.sources.file_targets import NO_FILE_TARGETS, FileTargets
 from materialize.sources.records import RecordTable
+from materialize.sources.targets import TargetNote, TargetSchema
+from pipelines.objects import Objects
 
 _ACCEPTED_SUFFIXES = (
     *(".apng", ".avif", ".avifs", ".bmp", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe"),
@@ -130,10 +137,13 @@ def check_link(path: Path, locator: str, top: Path) -> None:
 class FileSource:
     """Records that are whole files under one root; subclasses find and describe them."""
 
-    def __init__(self, root: Path, table: RecordTable) -> None:
+    def __init__(
+        self, root: Path, table: RecordTable, targets: FileTargets = NO_FILE_TARGETS
+    ) -> None:
         """Take records whose locators are paths under ``root``."""
         self.root = root
         self.table = table
+        self.targets = targets
 
     def __len__(self) -> int:
         return len(self.table)
@@ -162,13 +172,43 @@ class FileSource:
         """The file's length."""
         return len(content)
 
-    def decode(self, content: bytes, index: int) -> DecodedImage:  # noqa: ARG002 - all files alike
-        """The image in the file; see `decode_image`."""
-        return decode_image(content)
+    def decode(self, content: bytes, index: int) -> DecodedImage:
+        """The image in the file; see `decode_image`.
 
-    def measure(self, content: bytes, index: int) -> Measurement:  # noqa: ARG002
+        Raises:
+            UndecodableImageError: it is none, or not the one that was annotated.
+        """
+        decoded = decode_image(content)
+        height, width = decoded.pixels.shape[:2]
+        self.targets.check_frame(index, (height, width), decoded.conversions, content)
+        return decoded
+
+    def measure(self, content: bytes, index: int) -> Measurement:
         """Its size and channels, from the header; see `measure_image`."""
-        return measure_image(content)
+        found = measure_image(content)
+        self.targets.check_frame(index, (found.height, found.width), found.conversions, content)
+        return found
+
+    def schema(self) -> TargetSchema:
+        """What the records have besides their class."""
+        return self.targets.schema
+
+    def field_columns(self) -> tuple[NDArray[Any], ...]:
+        """(n, *field.shape) for each field."""
+        return self.targets.columns
+
+    def objects(self, index: int) -> Objects:
+        """The objects of one record."""
+        found = self.targets.objects
+        return Objects.none(1) if found is None else found.take(np.array([index]))
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 1) labels of one record."""
+        return self.targets.mask(index)
+
+    def notes(self) -> tuple[TargetNote, ...]:
+        """What was read in another way than it was written."""
+        return self.targets.notes
 
     def class_names(self) -> tuple[str, ...]:
         """The class names in label order."""

@@ -11,13 +11,15 @@ class named ``test`` and a split named ``test`` are not told apart by looking.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from materialize.errors import ConfigError, SourceError
 from materialize.sources.base import Record, first_few
+from materialize.sources.file_targets import NO_FILE_TARGETS, FileTargets
 from materialize.sources.files import FileSource, has_image_suffix, list_files
+from materialize.sources.masks import MASKS, MaskNames
 from materialize.sources.naming import naturally_sorted, split_named
 from materialize.sources.records import RecordTable
 
@@ -32,6 +34,8 @@ class FolderOptions:
     """``auto``, ``classes``, ``splits`` or ``flat``; to be named only where it is a guess."""
     follow_links: bool = False
     """Follow links that leave the folder; off, as an archive may bring links to anywhere."""
+    masks: str | None = None
+    """A folder of masks, or a pattern; see `MaskNames`."""
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -57,7 +61,12 @@ class FolderSource(FileSource):
         if not root.is_dir():
             raise SourceError(f"there is no folder {root}", {"path": str(root)})
         files = list_files(root, follow_links=options.follow_links)
-        locators = [file for file in files if has_image_suffix(file)]
+        masks = None if options.masks is None else MaskNames.of(options.masks, root)
+        locators = [
+            file
+            for file in files
+            if has_image_suffix(file) and not (masks and masks.are_among(root, file))
+        ]
         if not locators:
             raise SourceError(
                 f"no image under {root} among {len(files)} files", {"path": str(root)}
@@ -69,14 +78,18 @@ class FolderSource(FileSource):
         records = [_described(locator, layout, root) for locator in locators]
         _check_labelled_throughout(records, root)
         names = naturally_sorted(r.label for r in records if r.label is not None)
-        super().__init__(root.resolve(), RecordTable.of(records, names))
+        targets = NO_FILE_TARGETS
+        if masks is not None:
+            self.options = replace(options, masks=masks.described())
+            targets = FileTargets(MASKS, masks=masks.found(root, locators))
+        super().__init__(root.resolve(), RecordTable.of(records, names), targets)
 
     def describe(self) -> dict[str, Any]:
         """Where the folder is and how it was read."""
         return {
             "kind": "folder",
             "path": str(self.root),
-            "options": asdict(self.options),
+            "options": {k: v for k, v in asdict(self.options).items() if v is not None},
             "ignored_files": self.ignored,
         }
 

@@ -10,13 +10,14 @@ to be exact.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from materialize.errors import SourceError
 from materialize.sources.base import Record, first_few
+from materialize.sources.file_targets import FileTargets
 from materialize.sources.files import (
     FileSource,
     check_link,
@@ -24,9 +25,12 @@ from materialize.sources.files import (
     list_files,
     list_files_and_links,
 )
+from materialize.sources.masks import MASKS, MaskNames
 from materialize.sources.naming import naturally_sorted, split_named
 from materialize.sources.records import RecordTable
-from materialize.sources.tabular import Row, read_rows
+from materialize.sources.table_fields import TableOptions, has_fields, table_fields
+from materialize.sources.tabular import Row, read_rows, refuse_rows
+from materialize.sources.targets import TargetSchema
 
 # In tiers: a column that says "file" wins over one that says "image"; within a tier two matches are
 # a refusal, because taking the first would be a guess.
@@ -42,24 +46,11 @@ _LABEL_NAMES = (
 _SPLIT_NAMES = (("split",), ("subset", "partition", "set"))
 _GROUP_NAMES = (("group", "group_id"), ("patient", "patient_id", "subject", "subject_id"))
 _ID_NAMES = (("id", "sample_id", "uid"),)
-
-
-@dataclass(frozen=True, slots=True)
-class TableOptions:
-    """How a table and the files it names are read. Columns default to their usual names."""
-
-    root: str | None = None
-    """The folder the paths are relative to; the table's own folder by default."""
-    path_column: str | None = None
-    label_column: str | None = None
-    """An empty string says that there are no labels."""
-    split_column: str | None = None
-    group_column: str | None = None
-    id_column: str | None = None
-    path_suffix: str | None = None
-    """Such as ``.bmp``: what to append to values without a suffix, where images share a stem."""
-    follow_links: bool = False
-    """Follow links that leave the root."""
+_DEFAULTS = TableOptions()
+_ALWAYS_DESCRIBED = (
+    "root", "path_column", "label_column", "split_column", "group_column", "id_column",
+    "path_suffix", "follow_links",
+)  # fmt: skip
 
 
 class TableSource(FileSource):
@@ -74,7 +65,7 @@ class TableSource(FileSource):
             the message names the first rows.
     """
 
-    def __init__(self, table: Path, options: TableOptions = TableOptions()) -> None:
+    def __init__(self, table: Path, options: TableOptions = _DEFAULTS) -> None:
         """Read the table and find the file each row means."""
         root = Path(options.root) if options.root is not None else table.parent
         if not root.is_dir():
@@ -82,11 +73,14 @@ class TableSource(FileSource):
         header, rows = read_rows(table)
         columns = _Columns.found(table, header, options)
         values = [row[columns.path] for row in rows]
+        masks = None if options.masks is None else MaskNames.of(options.masks, root)
         if options.follow_links:
             files = list_files(root, follow_links=True)
         else:
             files, links = list_files_and_links(root)
             _check_named_links(values, links, root.resolve())
+        if masks is not None:
+            files = [file for file in files if not masks.are_among(root, file)]
         locators = _located(table, root, values, files, options)
         records = _described(table, rows, locators, columns)
         names = naturally_sorted(r.label for r in records if r.label is not None)
@@ -94,16 +88,33 @@ class TableSource(FileSource):
         self.table_path = table.resolve()
         self.ignored = len(files) - len(locators)
         """Number of files under the root that the table does not name."""
-        super().__init__(root.resolve(), RecordTable.of(records, names))
+        fields, numbers = table_fields(table, header, rows, options)
+        targets = FileTargets(TargetSchema(fields=fields), numbers)
+        if masks is not None:
+            self.options = replace(options, masks=masks.described())
+            schema = replace(targets.schema, mask_names=MASKS.mask_names)
+            targets = replace(targets, schema=schema, masks=masks.found(root, locators))
+        super().__init__(root.resolve(), RecordTable.of(records, names), targets)
 
     def describe(self) -> dict[str, Any]:
         """Where the table and its images are and how they were read."""
         return {
             "kind": "table",
             "path": str(self.table_path),
-            "options": {**asdict(self.options), "root": str(self.root)},
+            "options": {**_described_options(self.options), "root": str(self.root)},
             "ignored_files": self.ignored,
         }
+
+
+def _described_options(options: TableOptions) -> dict[str, Any]:
+    """The options, JSON-ready; those of targets only where they were given."""
+    given = asdict(options)
+    defaults = asdict(_DEFAULTS)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if name in _ALWAYS_DESCRIBED or value != defaults[name]
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +144,7 @@ class _Columns:
         if path is None:
             raise _no_column(table, header, "path", "that is recognised as one")
         label = one(options.label_column, "label", _LABEL_NAMES)
-        if label is None and options.label_column is None:
+        if label is None and options.label_column is None and not has_fields(options):
             raise _no_column(table, header, "label", "that is recognised as one")
         return cls(
             path=path,
@@ -193,8 +204,10 @@ def _located(
         return by_stem.get(value) or by_number.get(_unpadded(value), [])
 
     found = [matches(value) for value in values]
-    _refuse(table, values, [not m for m in found], lambda i: _missing_hint(values[i], root, files))
-    _refuse(
+    refuse_rows(
+        table, values, [not m for m in found], lambda i: _missing_hint(values[i], root, files)
+    )
+    refuse_rows(
         table,
         values,
         [len(m) > 1 for m in found],
@@ -206,7 +219,7 @@ def _located(
     locators = [m[0] for m in found]
     count = Counter(locators)
     repeated = [count[locator] > 1 for locator in locators]
-    _refuse(table, values, repeated, lambda i: f"means {locators[i]} again: one row per image")
+    refuse_rows(table, values, repeated, lambda i: f"means {locators[i]} again: one row per image")
     return locators
 
 
@@ -271,14 +284,14 @@ def _described(
         cells, (columns.label, columns.split, columns.group, columns.id)
     )
     if columns.label is not None:
-        _refuse(table, labels, [not label for label in labels], lambda _: "is no label")
+        refuse_rows(table, labels, [not label for label in labels], lambda _: "is no label")
     if columns.split is not None:
         strange = [split_named(split) is None for split in splits]
-        _refuse(table, splits, strange, lambda _: "is no split: use train, val or test")
+        refuse_rows(table, splits, strange, lambda _: "is no split: use train, val or test")
     if columns.id is not None:
         count = Counter(ids)
-        _refuse(table, ids, [not i for i in ids], lambda _: "is no id")
-        _refuse(table, ids, [count[i] > 1 for i in ids], lambda _: "is the id of several rows")
+        refuse_rows(table, ids, [not i for i in ids], lambda _: "is no id")
+        refuse_rows(table, ids, [count[i] > 1 for i in ids], lambda _: "is the id of several rows")
     return [
         Record(
             locator=locator,
@@ -291,18 +304,3 @@ def _described(
             locators, labels, splits, groups, ids, strict=True
         )
     ]
-
-
-def _refuse(
-    table: Path, values: Sequence[str], bad: Sequence[bool], why: Callable[[int], str]
-) -> None:
-    """Refuse the table if any row is bad, naming the first ones."""
-    rows = [index for index, is_bad in enumerate(bad) if is_bad]
-    if not rows:
-        return
-    shown = "; ".join(f"row {index + 1}: {values[index]!r} {why(index)}" for index in rows[:3])
-    more = f" (and {len(rows) - 3} more rows)" if len(rows) > 3 else ""
-    raise SourceError(
-        f"{table}: {shown}{more}",
-        {"path": str(table), "rows": [index + 1 for index in rows]},
-    )

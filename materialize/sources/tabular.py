@@ -1,6 +1,7 @@
 """Reading a CSV or TSV file into rows of named cells, strictly."""
 
 import csv
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from materialize.errors import SourceError
@@ -59,3 +60,28 @@ def _check_shape(path: Path, header: list[str], lines: list[list[str]]) -> None:
                 f"{path}, row {row}: {len(line)} cells under {len(header)} columns",
                 {"path": str(path), "row": row, "expected": len(header), "found": len(line)},
             )
+
+
+def refuse_rows(
+    table: Path, values: Sequence[str], bad: Sequence[bool], why: Callable[[int], str]
+) -> None:
+    """Refuses the table if any row is bad, naming the first ones.
+
+    Args:
+        table: for the message.
+        values: what stands in each row.
+        bad: which rows are.
+        why: the clause that follows a row's value.
+
+    Raises:
+        SourceError: some are.
+    """
+    rows = [index for index, is_bad in enumerate(bad) if is_bad]
+    if not rows:
+        return
+    shown = "; ".join(f"row {index + 1}: {values[index]!r} {why(index)}" for index in rows[:3])
+    more = f" (and {len(rows) - 3} more rows)" if len(rows) > 3 else ""
+    raise SourceError(
+        f"{table}: {shown}{more}",
+        {"path": str(table), "rows": [index + 1 for index in rows]},
+    )

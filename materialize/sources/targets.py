@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.errors import ConfigError, SourceError
-from materialize.sources.base import Source
+from materialize.sources.base import Source, first_few
 from pipelines.objects import ObjectKinds, Objects
 
 FieldKind = Literal["labels", "label", "value", "weight"]
@@ -110,6 +110,20 @@ class TargetSchema:
         return msgspec.convert(value, cls)
 
 
+@dataclass(frozen=True, slots=True)
+class TargetNote:
+    """What was read in another way than it was written."""
+
+    what: str
+    """Such as ``boxes without an area, left out``."""
+    where: tuple[str, ...]
+    """Each of them, such as ``a.jpg (cat)``."""
+
+    def __str__(self) -> str:
+        """How many of what, and the first of them."""
+        return f"{len(self.where)} {self.what}: {first_few(self.where)}"
+
+
 NO_TARGETS = TargetSchema()
 """Of a source whose records have a class at most."""
 
@@ -153,6 +167,12 @@ def schema_of(source: Source) -> TargetSchema:
 def field_columns_of(source: Source) -> tuple[NDArray[Any], ...]:
     """The numbers of any source's fields, (len(source), *field.shape) each."""
     return source.field_columns() if isinstance(source, TargetSource) else ()
+
+
+def notes_of(source: Source) -> tuple[TargetNote, ...]:
+    """What any source read in another way than it was written."""
+    notes = getattr(source, "notes", None)
+    return notes() if callable(notes) else ()
 
 
 def merged(known: TargetSchema | None, found: TargetSchema) -> TargetSchema:

@@ -8,12 +8,14 @@ import pytest
 from materialize import suitability
 from materialize.population import Division, ScanOptions, scan
 from materialize.population.likeness import Likeness
+from materialize.population.target_counts import count_targets
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.suitability import Intention, check_suitability
 from pipelines import from_dict, load
 from tests.image_files import png_bytes, write_tree
+from tests.target_cases import TargetedArrays
 
 LENIENT = ScanOptions(allow_split_leaks=True)
 
@@ -211,3 +213,24 @@ def test_originals_of_several_sizes_are_an_error_where_copies_are_cropped(tmp_pa
     assert not report_on(source, pipeline=crop, recipe=recipe).has_errors
     stored = report_on(source, pipeline=crop, recipe=replace(recipe, originals=True))
     assert ("error", "originals") in severities(stored)
+
+
+def test_targets_are_counted():
+    source = TargetedArrays(6)
+    counts = count_targets(source, scan(source))
+    assert sum(counts.objects.values()) == source.all_objects.num_objects == 6
+    assert counts.images_without_objects == 2
+    assert list(counts.mask_labels) == [0, 1, 2, 3]
+    assert counts.fields["tags"]["dark"] == source.columns[0][:, 1].sum()
+    assert set(counts.fields["weight"]) == {"from", "to"}
+
+
+def test_boxes_that_are_left_out_are_a_warning(real_data):
+    source = open_source(real_data / "bccd_boxes/BCCD")
+    population = scan(source, LENIENT)
+    report = check_suitability(
+        population, Intention(), BuildOptions(), targets=count_targets(source, population)
+    )
+    assert report.targets.objects == {"Platelets": 361, "RBC": 4153, "WBC": 372}
+    (finding,) = [f for f in report.findings if f.where == "targets"]
+    assert finding.message.startswith("2 boxes without an area, left out")
