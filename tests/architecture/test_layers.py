@@ -15,7 +15,7 @@ import pytest
 from tests.architecture.packages import PACKAGES, ROOT, imports, modules, tree
 
 PIPELINES = (
-    "errors compiled exponential facts",
+    "errors box_forms compiled exponential facts",
     "standardization moments",
     "whitening",
     "statistics",

@@ -12,11 +12,14 @@ from materialize import errors as materialize_errors
 from pipelines import compiled, diagnosis
 from pipelines import errors as pipelines_errors
 from pipelines.errors import FactualError
+from pipelines.moving import Moving
+from pipelines.resizing import Resize
 from pipelines.serialization import TRANSFORM_MODULES
-from pipelines.transform import REGISTRY, Photometric, Transform
+from pipelines.transform import REGISTRY, Container, Geometric, Photometric, Transform
 from tests.architecture.packages import ROOT, imports, modules, tree
 from tests.golden.pipelines_cases import EXAMPLES
 from tests.property.test_pipelines_properties import STEPS
+from tests.property.test_target_properties import FOLLOWED
 
 GOLDEN = ROOT / "tests" / "golden"
 ERRORS = [
@@ -41,6 +44,15 @@ def test_every_transform_has_its_tests(name):
     assert name in STEPS, f"{advice} STEPS of tests/property/test_pipelines_properties.py"
     kinds = tuple(kind for kind, _ in diagnosis._CHECKS)
     assert any(isinstance(EXAMPLES[name], kind) for kind in kinds), f"{advice} pipelines/diagnosis"
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_transform_that_moves_pixels_is_followed_by_targets(name):
+    """Or says why masks and objects cannot follow; all others are held to move nothing."""
+    moves = issubclass(REGISTRY[name], Geometric | Moving | Container | Resize)
+    followed = name in FOLLOWED or EXAMPLES[name].hinders_targets
+    assert followed or not moves, f"{name}: add it to tests/property/test_target_properties.py"
+    assert set(FOLLOWED) <= REGISTRY.keys()
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))

@@ -15,15 +15,17 @@ import llvmlite
 import numba
 import numpy as np
 
-from pipelines import fingerprint, load, preset_names
+from pipelines import apply_targets, fingerprint, load, preset_names
 from pipelines.errors import ImageContractError
 from pipelines.geometric import ResizedCrop
+from pipelines.objects import Objects
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
 from pipelines.rendering import Pool
 from pipelines.serialization import ARITHMETIC
 from pipelines.transform import Canvas
 from tests.golden.pipelines_cases import EXAMPLES, sample_ids, synthetic
+from tests.object_cases import COMPOSED, KINDS, objects_of
 
 FOLDER = Path(__file__).parent
 SEEDS = (0, 2**64 - 1)
@@ -93,6 +95,32 @@ def pixels():
     return {"transforms": transforms, "presets": presets, "prefiltered": prefiltered}
 
 
+def targets():
+    """SHA-256 of masks, and of every column of objects, moved by pipelines of every kind."""
+    height, width, count = 33, 46, 5
+    images = synthetic(count, height, width, 3)
+    places = synthetic(count, 1, 40, 1).reshape(2 * count, 20) / 8.0
+    low = places[:, :2] - 2
+    objects = objects_of(
+        np.concatenate([low, low + places[:, 2:4] + 0.5], axis=1).reshape(count, 2, 4).tolist(),
+        keypoints=np.insert(places[:, 4:10].reshape(-1, 3, 2), 2, 2, axis=2),
+        rings=[[own[10:16].reshape(3, 2), own[10:].reshape(5, 2)] for own in places],
+    )
+    result = {}
+    for name, steps in COMPOSED.items():
+        for border in ("nearest", "constant"):
+            pipeline = Pipeline(steps=steps, border=border, mask_fill=255, min_visibility=0.1)
+            found = apply_targets(pipeline, images, seed=7, sample_ids=sample_ids(count), copies=3,
+                                  masks=images, objects=objects, kinds=KINDS)  # fmt: skip
+            columns = {key: getattr(found.objects, key) for key in Objects.__slots__}
+            columns["masks"] = found.masks
+            result[f"{name} {border}"] = {
+                key: hashlib.sha256(values.astype(values.dtype.newbyteorder("<"))).hexdigest()
+                for key, values in columns.items()
+            } | {"objects": found.objects.num_objects}
+    return result
+
+
 def provenance():
     """What wrote the files."""
     return {
@@ -104,8 +132,8 @@ def provenance():
 
 
 def main():
-    """Writes both files."""
-    for name, content in (("draws", draws()), ("pixels", pixels())):
+    """Writes the files."""
+    for name, content in (("draws", draws()), ("pixels", pixels()), ("targets", targets())):
         text = json.dumps({"provenance": provenance(), name: content}, indent=1, sort_keys=True)
         (FOLDER / f"pipelines_{name}.json").write_text(text + "\n", "utf-8")
 
