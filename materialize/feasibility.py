@@ -87,6 +87,7 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
             {"name": "source", "expected": "training images", "found": len(population)},
         )
     _check_sides(population)
+    _check_fields(pipeline, population)
     _check_mixing(pipeline)
     _check_values(pipeline, recipe, population)
     for split in SPLITS:
@@ -125,6 +126,20 @@ def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None
     pipeline.apply(
         image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range
     )
+
+
+def _check_fields(pipeline: Pipeline, population: Population) -> None:
+    """Refuses to mix images whose fields nobody knows how to mix; a weight is of the sample."""
+    mixing = [key for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True)
+              if isinstance(step, Mixing)]  # fmt: skip
+    fields = [field.name for field in population.schema.fields if field.kind != "weight"]
+    if mixing and fields:
+        raise ConfigError(
+            f"{mixing[0]}: expected images with one label each, since a mixed image is stored with "
+            f"two classes and a weight, got the fields {', '.join(fields)}; leave that step out, "
+            "or open the source without them",
+            {"name": mixing[0], "expected": "one label", "found": fields},
+        )
 
 
 def _check_mixing(pipeline: Pipeline) -> None:

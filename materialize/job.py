@@ -25,7 +25,7 @@ from materialize.planning import Task, held_rows, take_rows
 from materialize.population import Population, load_images
 from materialize.receipts import Receipt
 from materialize.room import PIXELS_AT_ONCE, room_for
-from materialize.shards.layout import ShardEntry, ShardSpec
+from materialize.shards.layout import ShardEntry, ShardSpec, field_column
 from materialize.shards.writer import OpenShard, ShardWriter
 from materialize.sources import Source
 from materialize.stock import ORIGINAL, Stock
@@ -195,19 +195,24 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
 def columns_beside(
     pipeline: Pipeline, spec: ShardSpec, words: NDArray[np.uint32] | None, rows: Population
 ) -> dict[str, NDArray[Any]]:
-    """What the spec asks for beside the pixels of a copy, by dataset name.
+    """What the spec asks for beside the pixels, by dataset name, but for objects.
 
     Args:
         pipeline: what drew the words.
         spec: of the shard.
-        words: (n, words); None for originals, which have nothing beside them.
+        words: (n, words); None for originals, of which nothing was drawn.
         rows: the shard's rows of its population.
     """
+    columns: dict[str, NDArray[Any]] = {}
+    if spec.fields is not None and rows.targets is not None:
+        values = rows.targets.fields
+        columns = {field_column(f.name): values[f.name] for f in spec.fields.fields}
     if words is None or spec.parameters == "none":
-        return {}
+        return columns
     if spec.parameters == "draws":
-        return {"draws": words}
-    return {"parameters": parameter_table(pipeline, words, prepared_canvas(pipeline, rows))}
+        return {"draws": words, **columns}
+    table = parameter_table(pipeline, words, prepared_canvas(pipeline, rows))
+    return {"parameters": table, **columns}
 
 
 def render(

@@ -26,7 +26,14 @@ from materialize.population.identity import byte_order
 from materialize.population.table import Population, Quarantined
 from materialize.recipe import Recipe
 from materialize.shards.codecs import mask_codec
-from materialize.shards.layout import ShardEntry, ShardSpec, ShardTargets, rows_digest
+from materialize.shards.layout import (
+    ShardEntry,
+    ShardFields,
+    ShardSpec,
+    ShardTargets,
+    fields_digest,
+    rows_digest,
+)
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline, fingerprint
 from pipelines.transform import Canvas
@@ -252,14 +259,20 @@ def held_rows(
 def _with_targets(
     spec: ShardSpec, population: Population, rows: NDArray[np.int64]
 ) -> Iterator[ShardSpec]:
-    """A shard of images, with the objects that they show, and the one of their masks."""
+    """A shard of images, with their objects and their fields, and the one of their masks."""
     schema, targets = population.schema, population.targets
+    images = spec
+    if targets is not None and targets.fields:
+        columns = {name: values[rows] for name, values in targets.fields.items()}
+        fields = ShardFields(fields_digest(columns), schema.fields)
+        images = replace(spec, fields=fields)
     if targets is None or targets.digests is None:
-        yield spec
+        yield images
         return
     digest = sha256_hex(np.ascontiguousarray(targets.digests[rows]).data)
     kinds, names = schema.objects, schema.mask_names
-    yield spec if kinds is None else replace(spec, targets=ShardTargets(digest, objects=kinds))
+    moved = None if kinds is None else ShardTargets(digest, objects=kinds)
+    yield replace(images, targets=moved)
     if names:
         yield replace(
             spec, image_shape=(*spec.image_shape[:2], len(names)), image_dtype="uint8",

@@ -175,7 +175,7 @@ class Stock:
 def _has_same_rows(one: ShardSpec, other: ShardSpec) -> bool:
     names = (
         "rows_digest", "sources_digest", "recipe", "image_shape", "parameters", "draw_words",
-        "targets",
+        "targets", "fields",
     )  # fmt: skip
     return all(getattr(one, name) == getattr(other, name) for name in names)
 

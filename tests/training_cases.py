@@ -4,8 +4,8 @@ import numpy as np
 
 from materialize.loader.feeds import Spent
 from materialize.loader.loader import Loader
-from materialize.loader.pace import Pace
 from materialize.loader.order import OrderOptions, Visits
+from materialize.loader.pace import Pace
 from materialize.loader.samples import Samples
 from materialize.training.models import make_model
 from materialize.training.settings import TrainingSettings

@@ -27,7 +27,7 @@ from materialize.population.identity import ID_BYTES
 from materialize.population.table import Population
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt, receipt_path
 from materialize.shards.digests import leaf_digests, leaf_ranges
-from materialize.shards.layout import ShardEntry, rows_digest
+from materialize.shards.layout import ShardEntry, fields_digest, rows_digest
 from materialize.shards.mapping import map_file
 from materialize.shards.reader import ShardReader
 
@@ -127,6 +127,13 @@ class Inspector:
                 f"{found[:16]}",
                 {"file": reader.entry.file},
             )
+        fields = reader.spec.fields
+        if fields is not None and fields_digest(reader.fields) != fields.digest:
+            raise ShardUntrustedError(
+                f"fields: expected digest {fields.digest[:16]}, found "
+                f"{fields_digest(reader.fields)[:16]}",
+                {"file": reader.entry.file},
+            )
 
     def _compare(
         self,
@@ -146,7 +153,8 @@ class Inspector:
         pipeline, seed = self.regenerator.pipeline, self.regenerator.seed
         for name, expected in drawn_columns(pipeline, seed, run, entry.spec).items():
             findings.num_draws_compared += len(expected)
-            rows = np.flatnonzero((reader.columns[name] != expected).any(axis=1))
+            differs = (reader.columns[name] != expected).reshape(len(expected), -1)
+            rows = np.flatnonzero(differs.any(axis=1))
             if len(rows):
                 detail = f"{name} are not those that pipeline, seed and sample id give"
                 damages.append(_shard_damage("draws-differ", entry, run, rows, detail))

@@ -4,7 +4,8 @@
     OUTPUT/train/daisy/<sample id>-original.png
     OUTPUT/index.csv        RFC 4180; one row for each picture, in the order of the export
 
-The table's columns are `COLUMNS` and then one for each drawn parameter. Pictures are many, so they
+The table's columns are `COLUMNS`, then one for each number of each field, then one for each drawn
+parameter. Pictures are many, so they
 come to the disk together now and then: after a kill, those behind the last such point are written
 again and the others are kept.
 """
@@ -23,7 +24,7 @@ from materialize.atomic import make_directory
 from materialize.canonical import sha256_hex
 from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file, write_quickly
-from materialize.export.items import Item, Part, parameter_columns
+from materialize.export.items import Item, Part, field_cells, field_columns, parameter_columns
 from materialize.export.ledger import ExportedFile, check_sizes
 from materialize.export.naming import folder_names
 from materialize.export.pictures import encode_picture, suffix_of
@@ -109,11 +110,12 @@ def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]
     names = parts[-1].samples.class_names
     folders = dict(zip(names, folder_names(names), strict=True))
     drawn = parameter_columns(parts[0].pipeline)
+    numbers = field_columns(parts[-1].samples.schema.fields)
     num_bytes = 0
     with streamed_file(output / INDEX_FILE) as file:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
         table = csv.writer(text)
-        table.writerow([*COLUMNS, *drawn])
+        table.writerow([*COLUMNS, *numbers, *drawn])
         for part in parts:
             kept = export.ledger.done.get(part.split, 0)
             writer = _Writer(part, output, export.options.form, folders, kept)
@@ -125,7 +127,7 @@ def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]
         text.detach()  # flushes; closing it would close the file before it is on the disk
     total = sum(map(len, parts))
     facts = {
-        "columns": {**COLUMNS, **drawn},
+        "columns": {**COLUMNS, **numbers, **drawn},
         "folders": folders,
         "pictures": {"num_images": total, "num_bytes": num_bytes},
     }
@@ -170,5 +172,6 @@ def _row(picture: _Picture, num_parameters: int) -> list[object]:
     drawn = item.parameters or ("",) * num_parameters
     return [
         picture.path, item.split, item.class_name, item.label if item.label >= 0 else "",
-        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256, *drawn,
+        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256,
+        *field_cells(item), *drawn,
     ]  # fmt: skip

@@ -4,7 +4,7 @@ Items of a split lie copy by copy, and within a copy by sample id, as shards do:
 through each shard once, and nothing of it is kept.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,6 +18,7 @@ from materialize.loader.order import ORIGINAL, EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
 from materialize.sources.records import TextColumn
+from materialize.sources.targets import Field
 from pipelines import Pipeline
 from pipelines.transform import Canvas
 
@@ -44,6 +45,9 @@ class Item:
     """Where the image it is made from was in the source."""
     parameters: tuple[float, ...]
     """What was drawn, in the order of `Part.parameter_names`; empty for an untouched image."""
+    fields: Mapping[str, Any]
+    """JSON-ready, by name: the number of a weight, the name of a label, numbers by name of several
+    labels or values."""
 
     @property
     def name(self) -> str:
@@ -112,6 +116,7 @@ class Part:
                 class_name=names[label] if label >= 0 else "",
                 locator=self.locators[row],
                 parameters=() if copy == ORIGINAL else tuple(drawn[place].tolist()),
+                fields=_field_facts(self.samples, row),
             )
             for place, (row, copy) in enumerate(zip(rows.tolist(), copies.tolist(), strict=True))
         ]
@@ -159,6 +164,38 @@ class Part:
         threads = workers if workers > 1 else 0
         with closing(ahead(calls, threads=threads, ahead=2 * workers)) as results:  # type: ignore[type-var]
             yield zip((last for _, last in pieces), results, strict=True)
+
+
+def _field_facts(samples: Samples, row: int) -> dict[str, Any]:
+    """See `Item.fields`."""
+    facts: dict[str, Any] = {}
+    for field in samples.schema.fields:
+        values = samples.fields[field.name][row].tolist()
+        if field.kind == "label":
+            facts[field.name] = field.names[values]
+        else:
+            several = field.shape != ()
+            facts[field.name] = dict(zip(field.names, values, strict=True)) if several else values
+    return facts
+
+
+def field_columns(fields: Sequence[Field]) -> dict[str, str]:
+    """The columns of a table for fields, such as ``field.values.age``, and what each is."""
+    columns: dict[str, str] = {}
+    for field in fields:
+        if field.shape:
+            what = "whether it is" if field.kind == "labels" else "the value of"
+            columns |= {f"field.{field.name}.{name}": f"{what} {name}" for name in field.names}
+        else:
+            what = "the label's name" if field.kind == "label" else "the weight of the sample"
+            columns[f"field.{field.name}"] = what
+    return columns
+
+
+def field_cells(item: Item) -> list[object]:
+    """An item's cells under `field_columns`."""
+    several = (v.values() if isinstance(v, dict) else (v,) for v in item.fields.values())
+    return [cell for cells in several for cell in cells]
 
 
 def parameter_columns(pipeline: Pipeline) -> dict[str, str]:

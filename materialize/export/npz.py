@@ -5,6 +5,8 @@
     sample_ids   (n, 16)        uint8, of the image each was made from
     copies       (n,)           int32, -1 for the untouched image
     class_names  (classes,)     text
+    field_…      (n, …)         one for each field; ``field_…_names`` says what its columns or
+                                numbers are, and is absent for weights
 
 `numpy.savez` needs all images in memory. Here the header of each array is followed by its rows as
 they are read. Arrays are stored, not compressed, so the size is known before.
@@ -67,6 +69,11 @@ def _arrays(part: Part) -> dict[str, NDArray[Any]]:
     }
     if not len(samples) or samples.labels[0] >= 0:
         arrays["labels"] = np.tile(samples.labels.astype("<i4"), times)
+    for field in samples.schema.fields:
+        values = samples.fields[field.name]
+        arrays[f"field_{field.name}"] = np.tile(values, (times, *(1 for _ in field.shape)))
+        if field.names:
+            arrays[f"field_{field.name}_names"] = np.array(field.names, dtype=np.str_)
     return arrays
 
 

@@ -9,6 +9,8 @@
         image/class/text   bytes   empty for none
         sample_id      bytes   32 hex digits
         copy           int64   −1 for the untouched image
+        field/…        float   the numbers of a field, in the order of its names; the name of a
+                               label, as bytes
 
 TensorFlow writes the records, so that what it reads is what it wrote.
 """
@@ -108,6 +110,14 @@ def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> byt
         else train.Feature(int64_list=train.Int64List(value=[value]))
         for name, value in values.items()
     }
+    for name, found in item.fields.items():
+        if isinstance(found, str):
+            value = train.BytesList(value=[found.encode("utf-8", "surrogateescape")])
+            features[f"field/{name}"] = train.Feature(bytes_list=value)
+        else:
+            numbers = list(found.values()) if isinstance(found, dict) else [found]
+            value = train.FloatList(value=numbers)
+            features[f"field/{name}"] = train.Feature(float_list=value)
     example = train.Example(features=train.Features(feature=features))
     serialized: bytes = example.SerializeToString(deterministic=True)
     return serialized

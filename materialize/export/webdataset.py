@@ -3,7 +3,7 @@
     train-000000.tar
         <sample id>-c00000.png      the picture
         <sample id>-c00000.cls      the label's number, as text; absent where there is none
-        <sample id>-c00000.json     class, split, sample_id, copy, source, drawn parameters
+        <sample id>-c00000.json     class, split, sample_id, copy, source, drawn parameters, fields
 
 Members have no owner and the date 1970, so equal datasets give equal files.
 """
@@ -73,7 +73,7 @@ def _members(
     item: Item, picture: bytes, form: str, columns: tuple[str, ...]
 ) -> list[tuple[str, bytes]]:
     """The members of one image, by name."""
-    facts = {
+    facts: dict[str, Any] = {
         "sample_id": item.sample_id,
         "split": item.split,
         "copy": item.copy,
@@ -82,6 +82,8 @@ def _members(
         "source": item.locator,
         "parameters": dict(zip(columns, item.parameters, strict=bool(item.parameters))),
     }
+    if item.fields:
+        facts["fields"] = item.fields
     members = [(suffix_of(form), picture), ("json", json.dumps(facts).encode())]
     if item.label >= 0:
         members.append(("cls", str(item.label).encode()))

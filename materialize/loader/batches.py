@@ -1,6 +1,7 @@
 """What a loader hands out."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ class Batch:
     objects: Objects | None = None
     """Of the n images, moved as they are; None where images have none. `pipelines.objects.padded`
     makes rectangular arrays of them."""
+    fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """(n, …) numbers that nothing moves, by name: several labels, values, weights; see
+    `materialize.sources.targets.Field`."""
 
     def __len__(self) -> int:
         """The number of images."""

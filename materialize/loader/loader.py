@@ -361,6 +361,7 @@ class Loader:
             masks = None if self._mask_pool is None else self._mask_pool.take()[: len(rows)]
             objects = self._targets.fetch(rows, copies, masks)
         labels = self.samples.labels[rows]
+        fields = {name: values[rows] for name, values in self.samples.fields.items()}
         batches, begin = [], 0
         for piece in pieces:
             end = begin + piece.stop - piece.start
@@ -368,7 +369,8 @@ class Loader:
             batches.append(
                 Batch(images[here], labels[here], rows[here], copies[here], epoch, piece.index,
                       piece.global_stop, masks=None if masks is None else masks[here],
-                      objects=None if objects is None else objects.take(np.arange(begin, end)))
+                      objects=None if objects is None else objects.take(np.arange(begin, end)),
+                      fields={name: values[here] for name, values in fields.items()})
             )  # fmt: skip
             begin = end
         return batches

@@ -9,6 +9,7 @@ rows. Raw codec, three rows of 2×2×1 pixels, two draw words:
     │          │   sample_ids  (n, 16)      uint8    128-bit sample id                       │
     │          │   draws       (n, words)   uint32   raw random words   ("draws")            │
     │          │   parameters  (n, names)   float64  applied parameters ("full")             │
+    │          │   field_…     (n, …)       as the spec says, one for each field there is    │
     │          │ zeros up to the next multiple of 4,096                                      │
     ├──────────┼─────────────────────────────────────────────────────────────────────────────┤
     │ pixels   │   images      (n, H, W, C) uint8 or float32, contiguous, row order          │
@@ -52,7 +53,7 @@ Nothing about the machine, the time, the path or the software is inside: that is
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -62,6 +63,7 @@ from numpy.typing import NDArray
 
 from materialize.canonical import canonical_json, digest
 from materialize.shards.columns import OBJECT_COLUMNS, OFFSET_DTYPE, Column, ObjectCounts
+from materialize.sources.targets import Field
 from pipelines.objects import ObjectKinds
 
 FORMAT_NAME = "materialize-shard"
@@ -81,7 +83,7 @@ ROOT_ATTRIBUTES = (
 )  # fmt: skip
 COLUMNS_ATTRIBUTE = "columns"
 
-LATER: dict[str, Any] = {"targets": None}
+LATER: dict[str, Any] = {"targets": None, "fields": None}
 """Fields that came after the first shards, and what they are where nothing is said: left out then,
 so that the shards that were there before keep their names and their bytes."""
 
@@ -99,6 +101,15 @@ class ShardTargets:
     """Of a shard of images that show objects."""
     mask_names: tuple[str, ...] = ()
     """Of a shard of masks: what each channel is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFields:
+    """Numbers that rows have besides their label, and that nothing moves."""
+
+    digest: str
+    """See `fields_digest`."""
+    fields: tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +148,8 @@ class ShardSpec:
     """Column names of `draws`, or of `parameters` for ``full``; empty for ``none``."""
     targets: ShardTargets | None = None
     """None for images that have a class alone."""
+    fields: ShardFields | None = None
+    """None where there are none, and in shards of masks: these stand beside the images."""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -175,6 +188,14 @@ class ShardSpec:
             f"uint8 pixels of as many channels as names and no parameters, found {self.targets} in "
             f"{self.image_shape} {self.image_dtype}": self.targets is None
             or self._fits(self.targets),
+            f"fields must be some, with a digest of 64 hex digits and names of their own, beside "
+            f"images, found {self.fields}": self.fields is None
+            or (
+                bool(self.fields.fields)
+                and bool(_HEX_DIGEST.fullmatch(self.fields.digest))
+                and len({field.name for field in self.fields.fields}) == len(self.fields.fields)
+                and not self.is_mask
+            ),
         }
         return [problem for problem, holds in rules.items() if not holds]
 
@@ -239,6 +260,8 @@ class ShardSpec:
             columns["draws"] = Column(DRAW_DTYPE, shape)
         elif self.parameters == "full":
             columns["parameters"] = Column(PARAMETER_DTYPE, shape)
+        for field in self.fields.fields if self.fields is not None else ():
+            columns[field_column(field.name)] = Column(field.dtype, (self.num_rows, *field.shape))
         return columns
 
     @property
@@ -326,6 +349,24 @@ class ShardEntry:
 def offsets_column(num_pictures: int) -> Column:
     """`image_offsets` of a shard of pictures."""
     return Column(OFFSET_DTYPE, (num_pictures + 1,))
+
+
+def field_column(name: str) -> str:
+    """The dataset of a field."""
+    return f"field_{name}"
+
+
+def fields_digest(columns: Mapping[str, NDArray[Any]]) -> str:
+    """What identifies the fields of a shard's rows, as 64 hex digits.
+
+    Args:
+        columns: (n, …) by the name of the field, in its order, little-endian.
+    """
+    hasher = hashlib.sha256(b"materialize-fields-1\0")
+    hasher.update(canonical_json({name: list(values.shape) for name, values in columns.items()}))
+    for values in columns.values():
+        hasher.update(np.ascontiguousarray(values).data)
+    return hasher.hexdigest()
 
 
 def rows_digest(

@@ -111,6 +111,12 @@ class ShardReader:
         """(n, names) float64 in the order of ``spec.draw_words``; None if not kept."""
         return self.columns.get("parameters")
 
+    @property
+    def fields(self) -> dict[str, NDArray[Any]]:
+        """(n, …) by the name of the field; empty where there are none."""
+        fields = () if self.spec.fields is None else self.spec.fields.fields
+        return {field.name: self.columns[layout.field_column(field.name)] for field in fields}
+
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
         """Everything beside the pixels, by dataset name."""

@@ -37,7 +37,13 @@ from materialize.shards.digests import (
     leaf_digests,
     leaf_ranges,
 )
-from materialize.shards.layout import ShardEntry, ShardSpec, rows_digest
+from materialize.shards.layout import (
+    ShardEntry,
+    ShardSpec,
+    field_column,
+    fields_digest,
+    rows_digest,
+)
 from pipelines.objects import Objects
 
 
@@ -136,6 +142,9 @@ class ShardWriter:
             expected = counts.columns(spec.num_rows, spec.objects)
             columns |= _checked_columns(spec, columns_of(objects), expected)
         _check_rows_digest(spec, rows_digest(sample_ids, labels, class_names))
+        if spec.fields is not None:
+            named = {f.name: columns[field_column(f.name)] for f in spec.fields.fields}
+            _check_fields_digest(spec, fields_digest(named), spec.fields.digest)
         if self._busy:
             raise RuntimeError("a shard of this writer is open; leave its `with` block first")
         self._busy = True
@@ -299,6 +308,14 @@ def _check_rows_digest(spec: ShardSpec, found: str) -> None:
         raise ValueError(
             f"{spec.file_name()}: the ids, labels or class names are not those of the spec (their "
             f"digest is {found}, the spec has {spec.rows_digest})"
+        )
+
+
+def _check_fields_digest(spec: ShardSpec, found: str, expected: str) -> None:
+    if found != expected:
+        raise ValueError(
+            f"{spec.file_name()}: the fields are not those of the spec (their digest is {found}, "
+            f"the spec has {expected})"
         )
 
 
