@@ -122,7 +122,9 @@ def check(  # noqa: PLR0913  # one keyword for each thing to look at
         else None
     )
     targets = count_targets(opened, population)
-    return check_suitability(population, intention, options, likenesses=alike, targets=targets)
+    return check_suitability(
+        population, intention, options, likenesses=alike, targets=targets, source=opened
+    )
 
 
 def preview(

@@ -13,7 +13,7 @@ from materialize import planning
 from materialize.atomic import write_file
 from materialize.canonical import canonical_json
 from materialize.errors import PlanConflictError
-from materialize.feasibility import check_feasible
+from materialize.feasibility import check_code, check_feasible
 from materialize.inventory import ESTIMATE_FILE
 from materialize.job import standing_shard
 from materialize.manifest import load_latest, manifest_name
@@ -32,6 +32,7 @@ from materialize.production import (
 )
 from materialize.progress import Progress, stage
 from materialize.recipe import Recipe
+from materialize.rehearsal import rehearse
 from materialize.sources import Source, open_source
 from materialize.sources.targets import TargetSchema, notes_of
 from materialize.whereabouts import note_source
@@ -68,10 +69,12 @@ def build_dataset(
         scanned(opened, options, (), progress), recipe.balance, recipe.balance_cap
     )
     check_feasible(used, recipe, population)
+    check_code(used)
+    rehearse(opened, used, recipe, population)
     plan = first_plan(used, recipe, population, options.scan.exclude)
     work = plan_tasks(plan, (population,))
     _check_not_superseded(directory, plan, work)
-    estimate = _foreseen(directory, opened, population, plan, options, progress)
+    estimate = _foreseen(directory, opened, population, used, plan, options, progress)
     if estimate is None:
         check_room(directory, work)
     lay_out(directory)
@@ -88,6 +91,7 @@ def _foreseen(
     directory: Path,
     source: Source,
     population: Population,
+    pipeline: Pipeline,
     plan: Plan,
     options: BuildOptions,
     progress: Progress | None,
@@ -102,7 +106,7 @@ def _foreseen(
     if options.limits is None or not is_first or (directory / plan.file_name).exists():
         return None
     estimate = options.limits.estimate(
-        directory, source, population, plan.load_pipeline(), plan.recipe, crew=options.crew,
+        directory, source, population, pipeline, plan.recipe, crew=options.crew,
         progress=progress,
     )  # fmt: skip
     return canonical_json(estimate.to_json())

@@ -16,7 +16,8 @@ from PIL import features
 
 _PACKAGES = (
     "materialize", "numpy", "h5py", "hdf5plugin", "lz4", "zstandard", "numba", "llvmlite", "pillow",
-    "scipy", "scikit-learn", "joblib", "msgspec",
+    "scipy", "scikit-learn", "joblib", "msgspec", "albumentations", "albucore",
+    "opencv-python-headless", "opencv-python",
 )  # fmt: skip
 """Those that can touch a byte, and those that carry the work."""
 

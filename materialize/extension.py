@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from materialize import planning
 from materialize.builder import load_populations, noted, plan_tasks, scanned
 from materialize.errors import ConfigError, PlanConflictError, SourceError
-from materialize.feasibility import check_feasible, copy_shape
+from materialize.feasibility import check_code, check_feasible, copy_shape
 from materialize.manifest import Manifest, load_latest
 from materialize.numbering import numbered_on
 from materialize.placement import check_told, names_splits, placed
@@ -97,6 +97,7 @@ def extend_dataset(
     work, standing = left_to_write(plan_tasks(plan, populations), manifest.shards)
     populations = _relocated(populations, found, {task.generation for task in work})
     check_room(directory, work)
+    check_code(plan.load_pipeline())
     lay_out(directory)
     if added is not None:
         store_population(directory, plan.populations[-1], added)

@@ -19,6 +19,7 @@ from pipelines.contract import MAX_SIDE
 from pipelines.lowering import taken
 from pipelines.mixing import Mixing
 from pipelines.transform import Canvas, Photometric
+from pipelines.user_code import user_code_of
 
 _TRIALS = 4096
 """Addresses whose matrices are tried; with the extremes of every interval beside them."""
@@ -102,6 +103,24 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
         raise ConfigError(f"the pipeline cannot be applied to these images: {error}") from error
 
 
+def check_code(pipeline: Pipeline) -> None:
+    """Refuses to write what a pipeline renders if its code cannot run here, or nowhere else.
+
+    Raises:
+        ConfigError: a function has no name that workers and later sessions could import.
+        UserCodeError: a function is not there, is not what it was when the pipeline was stored, or
+            is named by a dataset and nobody allowed it.
+    """
+    for step in user_code_of(pipeline.steps):
+        if step.foreign_objection:
+            raise ConfigError(
+                f"{step.title}: expected a function that workers and later sessions can import, "
+                f"got one that they cannot: {step.foreign_objection}. Nothing was written",
+                {"name": "call", "expected": "package.module:attribute", "found": step.title},
+            )
+        step.make_ready()
+
+
 def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
     """Lowers some addresses and the extremes of all intervals, and renders one small image."""
     rows = population.split_rows("train")
@@ -122,6 +141,8 @@ def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None
         rows_of_size = np.flatnonzero((canvas.heights == height) & (canvas.widths == width))
         here = Canvas(canvas.heights[rows_of_size], canvas.widths[rows_of_size])
         pipeline.lower(taken(drawn, rows_of_size), here, population.channels)
+    if any(user_code_of(pipeline.steps)):
+        return  # what others wrote need not like such images; see `materialize.rehearsal`
     image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
     pipeline.apply(
         image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range

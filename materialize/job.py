@@ -34,6 +34,7 @@ from pipelines import Pipeline
 from pipelines.contract import Arena
 from pipelines.kernels import SLACK_BYTES
 from pipelines.transform import Canvas
+from pipelines.user_code import naming_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
         elif bench.images is None or is_stocked:
             stock.fill(spec.copy, rows.ids, shard.images, is_mask=spec.is_mask)
         else:
-            render(workshop, bench.images, words, shard)
+            with naming_images(words, lambda row: f"{rows.locators[row]}, copy {spec.copy}"):
+                render(workshop, bench.images, words, shard)
         clock.lap("render")
         shard.encode()
         clock.lap("encode")

@@ -15,6 +15,7 @@ from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import SourceError
 from materialize.executor import Crew
+from materialize.feasibility import check_code
 from materialize.planning import Task
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry
@@ -55,6 +56,12 @@ def needs_source(task: Task) -> bool:
     return any((ORIGINAL, is_mask) not in held for _, is_mask in missing)
 
 
+def renders(task: Task) -> bool:
+    """Whether some of a task's copies are made anew."""
+    held = {entry.spec.copy for entry in task.stock}
+    return any(spec.copy != ORIGINAL and spec.copy not in held for spec in task.specs)
+
+
 def supply(
     dataset: StandingDataset,
     populations: Sequence[Population],
@@ -74,7 +81,10 @@ def supply(
 
     Raises:
         SourceError: the source is needed, and is not there or lacks images.
+        UserCodeError: copies are made anew by code that is not there, or that nobody allowed.
     """
+    if any(map(renders, tasks)):
+        check_code(dataset.pipeline)
     wanted: dict[int, list[range]] = {}
     for task in tasks:
         if needs_source(task):

@@ -26,9 +26,11 @@ from materialize.population.partition import Partition, partition_of
 from materialize.population.target_counts import TargetCounts
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
-from materialize.sources.base import SPLITS, first_few
+from materialize.rehearsal import rehearsed
+from materialize.sources.base import SPLITS, Source, first_few
 from pipelines import Pipeline
 from pipelines.diagnosis import Finding, diagnose
+from pipelines.user_code import user_code_of
 
 Severity = Literal["error", "warning", "question"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "question")
@@ -102,6 +104,7 @@ def check_suitability(
     *,
     likenesses: Sequence[Likeness] | None = None,
     targets: TargetCounts | None = None,
+    source: Source | None = None,
 ) -> CheckReport:
     """Looks for what is wrong.
 
@@ -111,6 +114,7 @@ def check_suitability(
         options: how many images may be bad, and whether leaks are accepted after all.
         likenesses: the near duplicates; None if nobody looked for them.
         targets: what there is besides classes.
+        source: of the images; with it, code of the user's that the pipeline calls is tried on some.
     """
     splits = partition_of(population, np.arange(len(population)), population.splits, SPLITS)
     findings = [
@@ -131,6 +135,8 @@ def check_suitability(
     extent = None
     if intention.pipeline is not None and len(population):
         findings += _pipeline_findings(population, intention.pipeline)
+        if source is not None:
+            findings += _code_findings(source, intention.pipeline, intention.recipe, population)
         # Where the copies end with several sizes, the diagnosis has said so; it knows no originals.
         with contextlib.suppress(SizeMismatchError):
             shape = copy_shape(intention.pipeline, population)
@@ -241,6 +247,20 @@ def _pipeline_findings(population: Population, pipeline: Pipeline) -> list[Findi
         channels=population.channels,
         dtype=population.dtype,
     )
+
+
+def _code_findings(
+    source: Source, pipeline: Pipeline, recipe: Recipe | None, population: Population
+) -> Iterator[Finding]:
+    """Code of the user's that no worker could import, or that does not repeat itself."""
+    for step in user_code_of(pipeline.steps):
+        if step.foreign_objection:
+            message = f"{step.title} cannot be imported by workers or later sessions"
+            yield Finding("error", step.title, message, step.foreign_objection)
+    if population.split_rows("train"):
+        used = recipe or Recipe(copies=1)
+        for where, message, advice in rehearsed(source, pipeline, used, population):
+            yield Finding("error", where, message, advice)
 
 
 def _folded(population: Population, folds: int, seed: int) -> tuple[NDArray[np.int8], Partition]:

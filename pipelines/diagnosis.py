@@ -126,7 +126,8 @@ def _about_step(step: Transform, where: str, facts: Facts) -> Iterator[tuple[str
     if step.probability == 0:
         yield where, idle("probability", step.probability, "it never happens")
         return
-    if facts.dtype != "uint8" and isinstance(step, _NEEDS_LEVELS):
+    takes_floats = isinstance(step, WholeImage) and step.works_on_floats
+    if facts.dtype != "uint8" and isinstance(step, _NEEDS_LEVELS) and not takes_floats:
         message = f"{step.name} works on whole levels, the images are {facts.dtype}"
         yield where, ("error", message, "store the images as uint8, or leave the step out")
     for kind, look in _CHECKS:

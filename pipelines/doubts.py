@@ -12,6 +12,7 @@ from pipelines.exact_moves import Pad, QuarterTurn
 from pipelines.facts import HALF_LEVEL, Complaint, Facts, idle
 from pipelines.moving import Moving
 from pipelines.noise import GaussianNoise
+from pipelines.user_code import UserCode
 
 Check = Callable[[Any, Facts], Iterator[Complaint]]
 
@@ -96,6 +97,13 @@ def _jpeg_artefacts(step: JpegArtefacts, facts: Facts) -> Iterator[Complaint]:
         yield "warning", message, f"stay at {_POOR_QUALITY} or above"
 
 
+def _user_code(step: UserCode, _facts: Facts) -> Iterator[Complaint]:
+    if not step.exact:
+        message = f"{step.title} is not declared exact: elsewhere its bytes may be others"
+        advice = "set exact = true if whole numbers and + − × ÷ √ are all that it is made of"
+        yield "question", message, advice
+
+
 DOUBTS: tuple[tuple[Any, Check], ...] = (
     (Elastic, _elastic),
     (GaussianNoise, _gaussian_noise),
@@ -103,5 +111,6 @@ DOUBTS: tuple[tuple[Any, Check], ...] = (
     (Pad, _pad),
     (Perspective, _perspective),
     (QuarterTurn, _quarter_turn),
+    (UserCode, _user_code),
 )
 """Which transforms have which checks."""

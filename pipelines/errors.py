@@ -4,8 +4,10 @@
     └── PipelineError            root of everything `pipelines` raises on purpose
         ├── ParameterError       a transform's parameter is outside its interval (also a ValueError)
         ├── PipelineFileError    a pipeline file cannot be read as one (also a ValueError)
-        └── ImageContractError   an array is not the image the pipeline was told to expect
-                                 (also a ValueError)
+        ├── ImageContractError   an array is not the image the pipeline was told to expect
+        │                        (also a ValueError)
+        └── UserCodeError        a user's function cannot be found, may not run, or does not do what
+                                 a step must
 
 Every class survives pickling, because workers send their errors across processes: the constructor
 takes positional arguments only and keeps them in ``args``.
@@ -59,3 +61,7 @@ class PipelineFileError(PipelineError, ValueError):
 
 class ImageContractError(PipelineError, ValueError):
     """An array does not have the shape, dtype or range that was promised."""
+
+
+class UserCodeError(PipelineError):
+    """A function that a step calls is not there, is not allowed, or broke its contract."""

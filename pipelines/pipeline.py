@@ -32,6 +32,7 @@ from pipelines.rendering import Companions, Partners, Pool, Rendering, render
 from pipelines.resizing import Resize
 from pipelines.stages import Stage
 from pipelines.transform import Canvas, Parameters, Transform
+from pipelines.user_code import naming_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,13 +357,17 @@ class Pipeline:
         parts = [(np.arange(ready), arena)]
         if ready < len(arena):
             parts.append((np.arange(ready, len(arena)), pack(images[ready:])))
-        for rows, part in parts:
-            if len(rows):
-                theirs = None if partners is None else partners.take(rows)
-                self.render(
-                    taken(drawn, rows), part.take(rows - rows[0]), out[rows[0] : rows[-1] + 1],
-                    value_range=value_range, partners=theirs,
-                )  # fmt: skip
+        of = np.broadcast_to(copies, len(arena))
+        with naming_images(
+            words, lambda row: f"sample {sample_ids[row].tobytes().hex()}, copy {of[row]}"
+        ):
+            for rows, part in parts:
+                if len(rows):
+                    theirs = None if partners is None else partners.take(rows)
+                    self.render(
+                        taken(drawn, rows), part.take(rows - rows[0]), out[rows[0] : rows[-1] + 1],
+                        value_range=value_range, partners=theirs,
+                    )  # fmt: skip
         return out
 
     def _partners(

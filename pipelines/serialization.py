@@ -9,13 +9,13 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pipelines import (
+    albumentations_code,
     augmix,
     colour,
     composition,
@@ -32,17 +32,21 @@ from pipelines import (
     photometric,
     policies,
     resizing,
+    user_code,
 )
+from pipelines.callables import is_code_allowed
 from pipelines.engine import INTERPOLATIONS
-from pipelines.errors import ParameterError, PipelineFileError
+from pipelines.errors import ParameterError, PipelineFileError, UserCodeError
 from pipelines.kernels import BORDERS
 from pipelines.pipeline import Pipeline
 from pipelines.randomness import RNG_NAME
-from pipelines.transform import REGISTRY, Container, Transform
+from pipelines.transform import REGISTRY, Container, Transform, file_options, is_required
+from pipelines.user_code import UserCode
 
 ARITHMETIC = "fused-bilinear14/1"
 """The name of the pixel arithmetic; it changes whenever any pixel would."""
 TRANSFORM_MODULES = (
+    albumentations_code,
     augmix,
     colour,
     composition,
@@ -59,6 +63,7 @@ TRANSFORM_MODULES = (
     photometric,
     policies,
     resizing,
+    user_code,
 )
 """Where transforms live; importing them fills the registry."""
 _TARGET_KEYS = {"mask_border": None, "mask_fill": 0, "min_visibility": 0.0}
@@ -99,20 +104,28 @@ def _step_lines(step: Mapping[str, Any], table: str) -> list[str]:
 
 
 def _in_toml(value: object) -> str:
-    """JSON writes texts, numbers, truth and lists as TOML does."""
+    """JSON writes texts, numbers, truth and lists as TOML does; tables it writes otherwise."""
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(key)} = {_in_toml(inner)}" for key, inner in value.items())
+        return f"{{ {', '.join(pairs)} }}"
     return json.dumps(value, ensure_ascii=False)
 
 
-def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
+def from_dict(
+    data: Mapping[str, Any], where: str = "pipeline", *, allow_code: bool = True
+) -> Pipeline:
     """The pipeline that plain data describe.
 
     Args:
         data: as `to_dict` gives it or a TOML file holds it.
         where: what to call it in errors, such as the file's path.
+        allow_code: False where a stranger may have written the data: code that steps name is then
+            not imported, and the steps refuse to run.
 
     Raises:
         PipelineFileError: an unknown key, a missing parameter, a wrong type.
         ParameterError: a parameter outside its interval.
+        UserCodeError: a function is not there, or does not take what it would get.
     """
     _known_keys(data, _OWN_KEYS, where)
     steps = data.get("step", [])
@@ -137,7 +150,7 @@ def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
                 f"{_nearest(str(data[key]), allowed)}",
                 {"where": where, "name": key, "expected": list(allowed), "found": data[key]},
             )
-    made = tuple(_step(step, f"{where}, step {i}") for i, step in enumerate(steps, start=1))
+    made = tuple(_steps(steps, where, allow_code))
     try:
         return Pipeline(
             steps=made,
@@ -151,7 +164,12 @@ def from_dict(data: Mapping[str, Any], where: str = "pipeline") -> Pipeline:
         raise PipelineFileError(f"{where}: {error}", {**error.facts, "where": where}) from error
 
 
-def _step(data: Mapping[str, Any], where: str) -> Transform:
+def _steps(steps: Iterable[Mapping[str, Any]], where: str, allow_code: bool) -> Iterator[Transform]:
+    for number, step in enumerate(steps, start=1):
+        yield _step(step, f"{where}, step {number}", allow_code)
+
+
+def _step(data: Mapping[str, Any], where: str, allow_code: bool) -> Transform:
     if "transform" not in data:
         raise PipelineFileError(
             f"{where}: expected the key 'transform', got {sorted(data) or 'no keys'}; name one of "
@@ -167,9 +185,9 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
         )
     kind = REGISTRY[name]
     options = {key: value for key, value in data.items() if key != "transform"}
-    known = [f.name for f in fields(kind) if f.init]
+    known = [option.name for option in file_options(kind)]
     _known_keys(options, known, f"{where} ({name})")
-    required = [f.name for f in fields(kind) if f.init and f.default is MISSING]
+    required = [option.name for option in file_options(kind) if is_required(option)]
     missing = [option for option in required if option not in options]
     if missing:
         raise PipelineFileError(
@@ -179,22 +197,24 @@ def _step(data: Mapping[str, Any], where: str) -> Transform:
         )
     make: Callable[..., Transform] = kind
     if issubclass(kind, Container) and "steps" in known:  # policies make theirs
-        options["steps"] = _inner_steps(options["steps"], f"{where} ({name})")
+        options["steps"] = _inner_steps(options["steps"], f"{where} ({name})", allow_code)
+    if issubclass(kind, UserCode):
+        options["allowed"] = allow_code
     try:
         return make(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
-    except ParameterError as error:
+    except (ParameterError, UserCodeError) as error:
         facts = {**error.facts, "where": where}
-        raise ParameterError(f"{where}: {error}", facts) from error
+        raise type(error)(f"{where}: {error}", facts) from error
 
 
-def _inner_steps(data: Any, where: str) -> list[Transform]:
+def _inner_steps(data: Any, where: str, allow_code: bool) -> list[Transform]:
     """The steps of a container."""
     if not isinstance(data, list) or not all(isinstance(step, Mapping) for step in data):
         raise PipelineFileError(
             f"{where}: expected one [[step.steps]] table for each step in it, got {data!r}",
             {"where": where, "expected": "[[step.steps]] tables", "found": data},
         )
-    return [_step(step, f"{where}, step {i}") for i, step in enumerate(data, start=1)]
+    return list(_steps(data, where, allow_code))
 
 
 def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:
@@ -262,6 +282,9 @@ def fingerprint(pipeline: Pipeline) -> str:
 def from_canonical_text(text: str) -> Pipeline:
     """The pipeline that `canonical_text` was made from, without its name.
 
+    Steps that call what others wrote are there, and refuse to run outside `allowing_code`: nothing
+    is imported that a stored pipeline names.
+
     Raises:
         PipelineFileError: it is of another arithmetic, whose pixels this version cannot make.
     """
@@ -277,4 +300,4 @@ def from_canonical_text(text: str) -> Pipeline:
             f"stored pipeline: expected {known}, got {made_by}; use the release that built it",
             {"expected": known, "found": made_by},
         )
-    return from_dict(data, "stored pipeline")
+    return from_dict(data, "stored pipeline", allow_code=is_code_allowed())

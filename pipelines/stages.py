@@ -117,7 +117,8 @@ def _apply(
     stage: Applied | Mixed, batch: Batch, plain: bool, partners: FetchPartners | None
 ) -> None:
     """Runs a step on the images it changes."""
-    if batch.dtype != np.uint8:
+    takes_floats = isinstance(stage.step, WholeImage) and stage.step.works_on_floats
+    if batch.dtype != np.uint8 and not takes_floats:
         raise ImageContractError(
             f"float32 images: expected steps that work on them, got {stage.step.name}, which works "
             "on 256 levels; store the images as uint8, or leave the step out",

@@ -11,7 +11,7 @@ test asks).
 
 # ruff: noqa: ARG002  (the base class has the signatures, its heirs use them)
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -207,11 +207,16 @@ class WholeImage(Transform):
     It cannot fuse: what is before it is finished, and rounded, and what follows begins anew.
     """
 
+    @property
+    def works_on_floats(self) -> bool:
+        """Whether images may be float32: most of these steps are made of whole levels."""
+        return False
+
     def run(self, images: NDArray[Any], parameters: Parameters, *, plain: bool) -> None:
         """Changes n images in place.
 
         Args:
-            images: (n, H, W, C) uint8, C-contiguous.
+            images: (n, H, W, C) uint8, C-contiguous; float32 where the step works on floats.
             parameters: of these n images.
             plain: True to run the NumPy twin where there is a compiled form; the bytes are equal.
         """
@@ -259,6 +264,16 @@ class Container(Transform):
         """The options that differ from their defaults, the steps as nested tables."""
         nested = [{"transform": step.name} | step.options() for step in self.steps]
         return Transform.options(self) | {"steps": nested}
+
+
+def file_options(transform: type[Transform]) -> list[Field[Any]]:
+    """The options that pipeline files may name."""
+    return [f for f in fields(transform) if f.init and f.metadata.get("is_in_files", True)]
+
+
+def is_required(option: Field[Any]) -> bool:
+    """Whether an option has no default."""
+    return option.default is MISSING and option.default_factory is MISSING
 
 
 def active(parameters: Parameters) -> NDArray[np.bool_] | None:

@@ -104,6 +104,9 @@ class VerificationReport:
     lost: tuple[LostRecord, ...]
     """Sources that changed or are gone: no damage to the dataset."""
     seconds: float
+    deviations: tuple[Damage, ...] = ()
+    """Rows that steps which are not declared exact make otherwise here than where they were stored:
+    a difference of libraries or machines, and no damage."""
 
     @property
     def is_intact(self) -> bool:

@@ -30,6 +30,7 @@ from materialize.shards.reader import ShardReader
 from materialize.sources.base import Pixels
 from materialize.stock import ORIGINAL
 from materialize.whereabouts import find_source
+from pipelines.errors import UserCodeError
 
 
 def explain_sample(
@@ -173,9 +174,13 @@ def _original(
     except MaterializeError as error:
         problems.append(str(error))
         return None, None, rows
-    regenerator = Regenerator(
-        opened, dataset.pipeline, dataset.manifest.seed, dataset.manifest.value_range
-    )
+    try:
+        regenerator = Regenerator(
+            opened, dataset.pipeline, dataset.manifest.seed, dataset.manifest.value_range
+        )
+    except UserCodeError as error:
+        problems.append(str(error))
+        return original, None, traced.rows
     return original, regenerator, traced.rows
 
 

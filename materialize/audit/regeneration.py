@@ -25,6 +25,7 @@ from pipelines import Pipeline
 from pipelines.contract import Arena, Batch
 from pipelines.objects import Objects
 from pipelines.randomness import Words
+from pipelines.user_code import user_code_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,6 +76,15 @@ class Regenerator:
     seed: int
     value_range: tuple[float, float] | None = None
     """For float32 images, the values that mean black and white."""
+
+    def __post_init__(self) -> None:
+        """Finds the code of others that the pipeline calls.
+
+        Raises:
+            UserCodeError: it is not there, is not what it was, or nobody allowed it.
+        """
+        for step in user_code_of(self.pipeline.steps):
+            step.make_ready()
 
     def prepare(self, run: Population, rows: NDArray[np.int64]) -> Prepared:
         """Reads and decodes the sources of some rows.

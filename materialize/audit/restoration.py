@@ -22,6 +22,7 @@ from materialize.audit.verification import verify_dataset
 from materialize.environment import Environment, current_environment
 from materialize.errors import ManifestError
 from materialize.executor import Crew, execute
+from materialize.feasibility import check_code
 from materialize.job import Done, Workshop, standing_shard
 from materialize.manifest import SHARDS_DIRECTORY, Manifest, load_latest
 from materialize.planning import Task, checked_population, held_rows, shared_out
@@ -100,6 +101,8 @@ def repair_dataset(
     if not wanted and not lost_populations:
         spent = time.monotonic() - started
         return RepairReport(place, before, (), before.damages, (), (), spent)
+    if wanted:
+        check_code(from_canonical_text(manifest.pipeline))
     repair = _Repair(place, manifest, find_source(place, source), crew)
     populations = repair.populations()
     tasks, places, lost = repair.tasks(populations, wanted)

@@ -30,6 +30,7 @@ from materialize.shards.digests import leaf_digests, leaf_ranges
 from materialize.shards.layout import ShardEntry, fields_digest, rows_digest
 from materialize.shards.mapping import map_file
 from materialize.shards.reader import ShardReader
+from pipelines.user_code import user_code_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +63,7 @@ class Findings:
     num_rows_compared: int = 0
     num_rows_skipped: int = 0
     damages: list[Damage] = field(default_factory=list)
+    deviations: list[Damage] = field(default_factory=list)
     undecodable: list[tuple[str, str]] = field(default_factory=list)
     """Locator and reason of sources that were found and could not be decoded again."""
 
@@ -164,7 +166,11 @@ class Inspector:
         rows = self.regenerator.differing(run, reader, prepared, there)
         if len(rows):
             detail = f"{len(rows)} of {len(there)} regenerated rows have other pixels"
-            damages.append(_shard_damage("pixels-differ", entry, run, rows, detail))
+            inexact = [s.title for s in user_code_of(pipeline.steps) if not s.exact]
+            if inexact:
+                detail += f" here; {' and '.join(inexact)} promised them nowhere else"
+            found = _shard_damage("pixels-differ", entry, run, rows, detail)
+            (findings.deviations if inexact else damages).append(found)
         rows = self.regenerator.differing_objects(run, reader, prepared, there)
         if len(rows):
             detail = f"the objects of {len(rows)} of {len(there)} regenerated rows are others"

@@ -1,8 +1,8 @@
 """Runs a function in a Python process of its own: to kill it, or to give it another processor.
 
 The function travels by value through the child's standard input, so it may be a closure and its
-caller need not be importable. The child sets its variables before it imports anything, because
-numba and NumPy read them only then.
+caller need not be importable. The child begins with its variables, because Python, numba and NumPy
+read them only then.
 """
 
 import contextlib
@@ -23,10 +23,8 @@ from joblib.externals.loky.cloudpickle_wrapper import dumps
 from materialize.errors import MaterializeError
 
 _CHILD = """
-import json, os, sys
-path, variables = json.loads(sys.stdin.buffer.readline())
-sys.path[:] = path
-os.environ.update(variables)
+import json, sys
+sys.path[:] = json.loads(sys.stdin.buffer.readline())
 import pickle
 pickle.load(sys.stdin.buffer)()
 """
@@ -45,7 +43,7 @@ def run_child(
 
     Args:
         function: what to run; its result is dropped.
-        environment: variables that the child sets before its imports.
+        environment: variables of the child, beside those of this process.
         deadline_s: seconds after which it is killed.
 
     Raises:
@@ -115,7 +113,7 @@ def _child(
     """A child at work, and the file that takes what it says; killed if the block is left early."""
     # Files, not pipes: a pipe that nobody reads, or a child that dies while it is fed, would hang.
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(json.dumps([sys.path, dict(environment)]).encode() + b"\n")
+        given.write(json.dumps(sys.path).encode() + b"\n")
         given.write(dumps(function))
         given.seek(0)
         child = subprocess.Popen(
@@ -123,6 +121,7 @@ def _child(
             stdin=given,
             stdout=subprocess.DEVNULL,
             stderr=said,
+            env=os.environ | dict(environment),
             start_new_session=can_kill(),
         )
         try:

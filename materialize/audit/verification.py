@@ -121,6 +121,7 @@ class _Verification:
     ) -> VerificationReport:
         found = [damage for one in findings for damage in one.damages]
         undecodable = {pair for one in findings for pair in one.undecodable}
+        deviations = [deviation for one in findings for deviation in one.deviations]
         refused = [LostRecord("", place, "undecodable", why) for place, why in sorted(undecodable)]
         return VerificationReport(
             directory=self.directory,
@@ -135,6 +136,7 @@ class _Verification:
             damages=(*damages, *sorted(found, key=lambda damage: (damage.file, damage.kind))),
             lost=(*lost, *refused),
             seconds=seconds,
+            deviations=tuple(sorted(deviations, key=lambda deviation: deviation.file)),
         )
 
     def _plan_damages(self) -> list[Damage]:

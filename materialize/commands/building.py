@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from materialize.commands.options import (
+    ALLOW_CODE,
     DATASET,
     JSON,
     PRICES,
@@ -81,6 +82,7 @@ def _limits(given: Mapping[str, Any]) -> "Limits | None":
 @DATASET
 @job_options("Images", "Which images", "Work", "Pace")
 @click.option("--copies", type=int, metavar="N", help="How many copies there shall be.")
+@ALLOW_CODE
 @JSON
 def extend(dataset: str, as_json: bool, **given: Any) -> None:
     """Add copies or new images to a complete dataset.

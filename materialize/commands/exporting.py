@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from materialize.commands.options import DATASET, JSON, SectionedCommand
+from materialize.commands.options import ALLOW_CODE, DATASET, JSON, SectionedCommand
 
 if TYPE_CHECKING:
     from materialize.export.exporter import ExportReport
@@ -48,6 +48,7 @@ _PINNED = click.option("--pinned", metavar="DIGEST",
 @click.option("--workers", type=int, metavar="N",
               help="Threads that read and encode; as many as there are processors unless given.",
               )  # fmt: skip
+@ALLOW_CODE
 @JSON
 def export(  # noqa: PLR0913  # click gives one argument for each option
     dataset: str, output: str, to: str, splits: tuple[str, ...], copies: str,

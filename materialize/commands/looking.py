@@ -1,7 +1,7 @@
 """check, preview and transforms: what can be seen before anything is built."""
 
 import json
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,8 +56,9 @@ def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any)
     crew, alike = options.crew, None
     if searched or (searched is None and is_quickly_searched(population)):
         alike = near_duplicates(source, population, workers=crew.workers, backend=crew.backend)
+    targets = count_targets(source, population)
     report = check_suitability(
-        population, intention, options, likenesses=alike, targets=count_targets(source, population)
+        population, intention, options, likenesses=alike, targets=targets, source=source
     )
     if as_json:
         from materialize.commands.output import print_json
@@ -296,9 +297,11 @@ def _in_toml(value: object) -> str:
 
 
 def _transform_facts(kind: "type[Transform]") -> dict[str, Any]:
+    from pipelines.transform import file_options
+
     options = {
         f.name: None if f.default is MISSING else f.default
-        for f in fields(kind)
-        if f.name != "id" and f.init
+        for f in file_options(kind)
+        if f.name != "id"
     }
     return {"summary": kind.summary, "options": options}

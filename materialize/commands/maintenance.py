@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from materialize.commands.options import DATASET, JSON, SectionedCommand, job_of, job_options
+from materialize.commands.options import (
+    ALLOW_CODE,
+    DATASET,
+    JSON,
+    SectionedCommand,
+    job_of,
+    job_options,
+)
 
 _NOUNS = {
     "temporary": ("temporary", "temporaries"),
@@ -28,6 +35,7 @@ _NOUNS = {
 @click.option("--codec", metavar="TEXT", help="Of all shards; as for `build`.")
 @click.option("--storage", metavar="TEXT", help="pixels, prefix or recipe; as for `build`.")
 @job_options("Images", "Work")
+@ALLOW_CODE
 @JSON
 def transcode(
     dataset: str, codec: str | None, storage: str | None, as_json: bool, **given: Any
@@ -83,6 +91,7 @@ def transcode(
 @click.option("--samples-file", type=click.Path(), metavar="FILE",
               help="A text file with one of these on each line.")  # fmt: skip
 @job_options("Images", "Work")
+@ALLOW_CODE
 @JSON
 def remove(
     dataset: str, samples: tuple[str, ...], samples_file: str | None, as_json: bool, **given: Any

@@ -35,6 +35,14 @@ def _option(name: str, help_text: str, **settings: Any) -> _Decorator[Any]:
 _TEXT = {"metavar": "TEXT"}
 _COLUMN = {"metavar": "NAME"}
 
+
+def _allow_code(context: click.Context) -> None:
+    """Lets stored pipelines run code until the command ends."""
+    from pipelines.callables import allowing_code
+
+    context.with_resource(allowing_code())
+
+
 SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
     "Images": (
         _option("source", "A folder, .csv, .tsv, .npz, .npy or COCO's .json file, voc:PATH, "
@@ -126,6 +134,11 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
 """Every option of `Job`, by the headline under which help texts show it."""
 
 DATASET = click.argument("dataset", metavar="DATASET", type=click.Path())
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, expose_value=False,
+    callback=lambda context, _, is_given: _allow_code(context) if is_given else None,
+    help="Run the functions that the dataset names: only if you trust whoever made it.",
+)  # fmt: skip
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from materialize.commands.options import JSON
+from materialize.commands.options import ALLOW_CODE, JSON
 from materialize.config import key_of
 from materialize.training.job import OPTION_NAMES, read_training_options, training_job
 from materialize.training.job_keys import REQUIRED, SECTIONS, default, example_job
@@ -84,6 +84,7 @@ def _aside(name: str) -> str:
 @click.option("--job", "job_file", type=click.Path(), metavar="FILE",
               help="A TOML file with these options as keys; what is given here wins.")  # fmt: skip
 @click.option("--example", is_flag=True, help="Print a job file with every key, and end.")
+@ALLOW_CODE
 @JSON
 def train(as_json: bool, job_file: str | None, example: bool, **given: Any) -> None:
     """Train a model on a dataset; killed anywhere, the same command goes on.

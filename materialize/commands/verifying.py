@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from materialize.commands.options import DATASET, JSON, SectionedCommand, job_of, job_options
+from materialize.commands.options import (
+    ALLOW_CODE,
+    DATASET,
+    JSON,
+    SectionedCommand,
+    job_of,
+    job_options,
+)
 from materialize.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ _LOST_SHOWN = 20
               help="Make every pixel again from its source, as --depth pixels does.")  # fmt: skip
 @click.option("--rows", type=int, metavar="N", help="With pixels: make only so many rows again.")
 @job_options("Images", "Work")
+@ALLOW_CODE
 @JSON
 def verify(
     dataset: str, depth: str | None, deep: bool, rows: int | None, as_json: bool, **given: Any
@@ -61,12 +69,14 @@ def _verification_facts(report: "VerificationReport") -> dict[str, Any]:
          "rows": d.rows, "sample_ids": [i.tobytes().hex() for i in d.sample_ids]}
         for d in report.damages
     ]  # fmt: skip
-    facts = {key: value for key, value in asdict(report).items() if key not in ("damages", "lost")}
+    apart = ("damages", "lost", "deviations")
+    facts = {key: value for key, value in asdict(report).items() if key not in apart}
     return facts | {
         "is_intact": report.is_intact,
         "is_readable": report.is_readable,
         "damages": damages,
         "lost": [str(record) for record in report.lost],
+        "deviations": [str(deviation) for deviation in report.deviations],
     }
 
 
@@ -76,6 +86,8 @@ def print_verification(report: "VerificationReport") -> None:
 
     for damage in report.damages:
         click.echo(str(damage))
+    for deviation in report.deviations:
+        click.echo(f"not damaged, but other libraries or another machine: {deviation}")
     _print_lost(report.lost)
     parts = [f"{report.num_shards:,} shards"]
     if report.num_bytes_hashed:
@@ -106,6 +118,7 @@ def _print_lost(lost: Any) -> None:
 )
 @DATASET
 @job_options("Images", "Work")
+@ALLOW_CODE
 @JSON
 def repair(dataset: str, as_json: bool, **given: Any) -> int:
     """Rebuild what is damaged, and nothing else; exit code 4 if something stays damaged."""
@@ -165,6 +178,7 @@ def _print_repair(report: "RepairReport") -> None:
               help="Which copy; -1 for a stored original.")  # fmt: skip
 @click.option("--png", type=click.Path(), help="Also draw original, stored and made again.")
 @job_options("Images")
+@ALLOW_CODE
 @JSON
 def explain(
     dataset: str, sample: str, copy: int, png: str | None, as_json: bool, **given: Any

@@ -25,6 +25,7 @@ from pipelines import Pipeline
 from pipelines.contract import Arena, blank, view
 from pipelines.kernels import SLACK_BYTES
 from pipelines.transform import Canvas
+from pipelines.user_code import naming_images, user_code_of
 
 
 class Prepared(Protocol):
@@ -226,7 +227,13 @@ class RenderedFeed:
         image_shape: tuple[int, int, int],
         value_range: tuple[float, float] | None,
     ) -> None:
-        """Render nothing yet."""
+        """Render nothing yet.
+
+        Raises:
+            UserCodeError: the pipeline calls code that is not there, or that nobody allowed.
+        """
+        for step in user_code_of(pipeline.steps):
+            step.make_ready()
         self._images, self._samples, self._pipeline = images, samples, pipeline
         self._seed, self._value_range = seed, value_range
         self.image_shape, self.image_dtype = image_shape, images.image_dtype
@@ -276,4 +283,8 @@ class RenderedFeed:
             out[drawn] = made
             return
         words = self._pipeline.draw(self._seed, self._samples.ids[rows], copies)
-        self._pipeline.augment(images, words, out, value_range=self._value_range)
+        ids = self._samples.ids[rows]
+        with naming_images(
+            words, lambda row: f"sample {ids[row].tobytes().hex()}, copy {copies[row]}"
+        ):
+            self._pipeline.augment(images, words, out, value_range=self._value_range)

@@ -16,6 +16,7 @@ from tests.architecture.packages import PACKAGES, ROOT, imports, modules, tree
 
 PIPELINES = (
     "errors box_forms compiled exponential facts",
+    "callables",
     "standardization moments",
     "whitening",
     "statistics",
@@ -25,8 +26,8 @@ PIPELINES = (
     "dirichlet",
     "coordinates blending transform",
     "geometric photometric program kernels composition placement compression exact_moves fields",
-    "resizing contract reference keras_affine objects",
-    "engine occlusion mixing levels nearest resampling",
+    "resizing contract reference keras_affine objects user_code",
+    "albumentations_code engine occlusion mixing levels nearest resampling",
     "chroma filtering histogram moving noise projection",
     "colour displacement neighbourhood",
     "distortion operations",
@@ -35,7 +36,7 @@ PIPELINES = (
     "motion rendering",
     "masks object_moves",
     "conditions",
-    "pipeline",
+    "pipeline repeatability",
     "augmix targets",
     "policy_objections",
     "doubts objections",
@@ -98,7 +99,7 @@ MATERIALIZE = (
     # looking at what was built
     "accounting.comparison audit.tracing estimation.money",
     "audit.damage audit.regeneration estimation.assembly estimation.choices",
-    "restocking",
+    "rehearsal restocking",
     "audit.explanation audit.shard_inspection estimation.planner",
     "estimation.limits",
     "production",
@@ -183,7 +184,8 @@ LAYERS = [
 ]
 LAYER = {module: number for number, line in enumerate(LAYERS) for module in line}
 
-HEAVY = {"keras", "tensorflow", "torch", "jax", "sklearn", "pandas", "matplotlib", "dask", "ray"}
+HEAVY = {"keras", "tensorflow", "torch", "jax", "sklearn", "pandas", "matplotlib", "dask", "ray",
+         "albumentations", "cv2"}  # fmt: skip
 """Libraries that nobody should load by importing us."""
 MAX_LINES = 400
 

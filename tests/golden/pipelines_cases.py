@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipelines.albumentations_code import Albumentations
 from pipelines.augmix import AugMix
 from pipelines.colour import ColourJitter, Grey, Hue, Saturation
 from pipelines.composition import OneOf, Sequence
@@ -42,8 +43,13 @@ from pipelines.policies import RandAugment, TrivialAugment
 from pipelines.rendering import Partners
 from pipelines.resizing import Resize
 from pipelines.transform import Canvas
+from pipelines.user_code import Function
+
+FLIP = '{"__version__": "2.0.8", "transform": {"__class_fullname__": "HorizontalFlip", "p": 0.5}}'
+"""As `albumentations.to_dict` says it, so that naming the example imports nothing."""
 
 EXAMPLES = {
+    "albumentations": Albumentations(FLIP, exact=True),
     "augmix": AugMix(severity=6),
     "autocontrast": Autocontrast(cutoff_percent=(0, 10)),
     "brightness": Brightness(factor=(0.5, 1.5)),
@@ -58,6 +64,7 @@ EXAMPLES = {
     "elastic": Elastic(alpha=(10, 40), sigma_px=4, border="reflect"),
     "equalize": Equalize(),
     "erasing": Erasing(fill="noise", probability=0.75),
+    "function": Function("tests.golden.user_functions:speckled", arguments={"share": 0.25}),
     "gamma": Gamma(power=(0.5, 2.0)),
     "gaussian_blur": GaussianBlur(sigma_px=(0.1, 3)),
     "gaussian_noise": GaussianNoise(std=(0, 40)),

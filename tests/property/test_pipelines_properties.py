@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pipelines import engine, kernels, reference
+from pipelines.albumentations_code import Albumentations
 from pipelines.augmix import AugMix
 from pipelines.blending import SLACK_BYTES
 from pipelines.colour import ColourJitter, Grey, Hue, Saturation
@@ -51,7 +52,9 @@ from pipelines.policies import RandAugment, TrivialAugment
 from pipelines.rendering import Pool
 from pipelines.resizing import Resize, resample, resample_reference
 from pipelines.transform import Canvas, Geometric
-from tests.golden.pipelines_cases import run, sample_ids
+from pipelines.user_code import Function
+from tests.golden.pipelines_cases import FLIP, run, sample_ids
+from tests.golden.user_functions import mirrored, rolled, speckled
 
 checked = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -112,6 +115,7 @@ OCCLUSIONS = {
     "erasing": st.builds(Erasing, area=intervals(0.01, 1.0), aspect_max=numbers(1, 4), **fills),
 }
 FINISHED = {
+    "albumentations": st.builds(Albumentations, st.just(FLIP), probability=chances),
     "augmix": st.builds(AugMix, severity=st.integers(1, 10), width=st.integers(1, 5),
                         depth=st.sampled_from([(1, 3), (2, 2), (1, 1)]), all_ops=st.booleans(),
                         border=st.sampled_from(BORDERS), level=numbers(0, 255),
@@ -123,6 +127,8 @@ FINISHED = {
     "elastic": st.builds(Elastic, alpha=intervals(0, 200), sigma_px=numbers(0.5, 16),
                          border=st.sampled_from(BORDERS), level=numbers(0, 255)),
     "equalize": st.builds(Equalize, probability=chances),
+    "function": st.builds(Function, st.sampled_from([speckled, mirrored, rolled]),
+                          probability=chances),
     "gaussian_blur": st.builds(GaussianBlur, sigma_px=intervals(0, 16), probability=chances),
     "gaussian_noise": st.builds(GaussianNoise, std=intervals(0, 255), probability=chances,
                                 per_channel=st.booleans()),
