@@ -58,6 +58,9 @@ class UserCode(WholeImage):
     """True promises the same bytes on every machine and in every version of the libraries used."""
     floats: bool = False
     """True where the code takes float32 images as well."""
+    moves_pixels: bool = True
+    """False promises that every pixel stays where it is, so that masks, boxes and points may come
+    along."""
     _thread: ClassVar[threading.local]
     allowed: bool = field(default=True, compare=False, metadata={"is_in_files": False})
     """False where a dataset names the code and nobody allowed it: the step then refuses to run."""
@@ -68,6 +71,11 @@ class UserCode(WholeImage):
         return self.floats
 
     @property
+    def hinders_targets(self) -> str:
+        """Nobody knows where the code moves pixels."""
+        return "its code may move pixels, unless moves_pixels = false" if self.moves_pixels else ""
+
+    @property
     def title(self) -> str:
         """What to call the code in messages."""
         raise NotImplementedError
@@ -75,7 +83,7 @@ class UserCode(WholeImage):
     def check(self) -> None:
         """Checks the flags."""
         object.__setattr__(self, "_thread", threading.local())
-        for option in ("exact", "floats"):
+        for option in ("exact", "floats", "moves_pixels"):
             value = getattr(self, option)
             require(isinstance(value, bool), self, option, "true or false", value)
 

@@ -13,6 +13,7 @@ from pipelines import (
     Function,
     ParameterError,
     Pipeline,
+    PipelineFileError,
     UserCodeError,
     allowing_code,
     fingerprint,
@@ -21,6 +22,7 @@ from pipelines import (
 )
 from pipelines.composition import OneOf
 from pipelines.errors import ImageContractError
+from pipelines.motion import check_followable
 from pipelines.repeatability import irregularity
 from pipelines.serialization import canonical_text, from_canonical_text
 from tests.golden import user_functions as functions
@@ -103,6 +105,12 @@ def test_float_images_come_where_the_function_says_so():
     assert (applied(step, images=images, value_range=(0, 255)) == images / 2).all()
     with pytest.raises(ImageContractError, match="function"):
         applied(replace(step, floats=False), images=images, value_range=(0, 255))
+
+
+def test_masks_come_along_only_where_pixels_stay():
+    check_followable([Function(functions.speckled, moves_pixels=False)])
+    with pytest.raises(PipelineFileError, match="moves_pixels = false"):
+        check_followable([Function(functions.mirrored)])
 
 
 @pytest.mark.parametrize(
