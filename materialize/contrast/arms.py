@@ -106,5 +106,5 @@ def evaluation_loader(foundation: Foundation, samples: Samples, batch_size: int)
     """The untouched images of a part, in the order of their ids."""
     return StreamingLoader(
         foundation.directory, batch_size=batch_size, split=samples.split, copies=_UNTOUCHED,
-        samples=samples, options=_IN_ORDER,
+        samples=samples.each_once(), options=_IN_ORDER,
     )  # fmt: skip

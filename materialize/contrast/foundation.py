@@ -77,7 +77,7 @@ class Foundation:
             return self.opened.fold(number, folds=folds)
         samples = self.opened.samples()
         held_out = np.arange(len(samples)) % folds == number
-        return samples.taken(~held_out), samples.taken(held_out)
+        return samples.taken(~held_out), samples.taken(held_out).each_once()
 
     def stored_bytes(self, kind: str, copies: int | None) -> int:
         """What the shards take that an arm trains from.

@@ -17,6 +17,7 @@ from materialize.loader.feeds import Feed
 from materialize.loader.order import ORIGINAL, EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
+from materialize.loader.turns import Turns
 from materialize.sources.records import TextColumn
 from materialize.sources.targets import Field
 from pipelines import Pipeline
@@ -58,7 +59,10 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The images of one split that are exported: some copies of each of its samples."""
+    """The images of one split that are exported: some copies of each of its samples.
+
+    Where classes are balanced, what so many epochs show of each.
+    """
 
     samples: Samples
     copies: tuple[int, ...]
@@ -72,7 +76,7 @@ class Part:
     seed: int
 
     def __len__(self) -> int:
-        return len(self.samples) * len(self.copies)
+        return len(self.order)
 
     @property
     def split(self) -> str:
@@ -98,8 +102,10 @@ class Part:
     def order(self) -> EpochOrder:
         """Item → row and copy."""
         visits = Visits(self.copies, "all")
+        rates = self.samples.rates
+        turns = None if rates is None else Turns.of(rates, stand_in=False)
         return EpochOrder.of(
-            len(self.samples), self.samples.digest, visits, OrderOptions(shuffle="none"), 0
+            len(self.samples), self.samples.digest, visits, OrderOptions(shuffle="none"), 0, turns
         )
 
     def items(self, start: int, stop: int) -> list[Item]:

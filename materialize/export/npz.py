@@ -61,17 +61,16 @@ def _name(part: Part) -> str:
 def _arrays(part: Part) -> dict[str, NDArray[Any]]:
     """Everything but the images."""
     samples = part.samples
-    times = len(part.copies)
+    rows, copies = part.order.at(0, len(part))
     arrays: dict[str, NDArray[Any]] = {
-        "sample_ids": np.tile(samples.ids, (times, 1)),
-        "copies": np.repeat(np.array(part.copies, "<i4"), len(samples)),
+        "sample_ids": samples.ids[rows],
+        "copies": copies.astype("<i4"),
         "class_names": np.array(samples.class_names, dtype=np.str_),
     }
     if not len(samples) or samples.labels[0] >= 0:
-        arrays["labels"] = np.tile(samples.labels.astype("<i4"), times)
+        arrays["labels"] = samples.labels[rows].astype("<i4")
     for field in samples.schema.fields:
-        values = samples.fields[field.name]
-        arrays[f"field_{field.name}"] = np.tile(values, (times, *(1 for _ in field.shape)))
+        arrays[f"field_{field.name}"] = samples.fields[field.name][rows]
         if field.names:
             arrays[f"field_{field.name}_names"] = np.array(field.names, dtype=np.str_)
     return arrays

@@ -14,7 +14,7 @@ from materialize.loader.order import ORIGINAL, Visits
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
 from materialize.loader.rendered_targets import PreparesTargets, RenderedTargets
 from materialize.loader.samples import Samples, split_samples
-from materialize.population import Population, ScanOptions, scan
+from materialize.population import Balance, Population, ScanOptions, balanced, scan
 from materialize.recipe import Recipe
 from materialize.sources.arrays import ArraySource
 from pipelines import Pipeline, fingerprint, load
@@ -33,6 +33,9 @@ class AugmentingLoader(Loader):
         split: whose images.
         population: what a scan of the source gave; it is scanned if there is none.
         samples: some of the split's images, such as a fold; all by default.
+        balance: how many training images of each class an epoch shows, as `materialize.build` takes
+            it; a population and samples of a balanced dataset have theirs already.
+        balance_cap: most draws of an image in an epoch, on average over its class.
         keep_decoded: whether images are decoded once and kept; by default only arrays are, which
             are decoded already.
         value_range: for float32 images, the values that mean black and white.
@@ -55,6 +58,8 @@ class AugmentingLoader(Loader):
         split: str = "train",
         population: Population | None = None,
         samples: Samples | None = None,
+        balance: Balance | None = None,
+        balance_cap: int | None = None,
         keep_decoded: bool | None = None,
         value_range: tuple[float, float] | None = None,
         standardizer: Standardizer | None = None,
@@ -64,7 +69,11 @@ class AugmentingLoader(Loader):
         opened = as_source(source)
         steps = pipeline if isinstance(pipeline, Pipeline) else load(pipeline)
         population = scan(opened, ScanOptions()) if population is None else population
-        recipe = Recipe(copies=1, seed=augmentation_seed, value_range=value_range)
+        recipe = Recipe(
+            copies=1, seed=augmentation_seed, value_range=value_range, balance=balance,
+            balance_cap=balance_cap,
+        )  # fmt: skip
+        population = balanced(population, recipe.balance, recipe.balance_cap)
         check_feasible(steps, recipe, population)
         samples = split_samples([population], split) if samples is None else samples
         if keep_decoded is None:

@@ -21,6 +21,7 @@ from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
 from materialize.loader.batches import Batch
 from materialize.loader.buffers import BufferPool
+from materialize.loader.epochs import Epochs
 from materialize.loader.feeds import Feed, TargetFeed
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
 from materialize.loader.pace import Pace
@@ -84,7 +85,7 @@ class Loader:
         self.samples, self.visits = samples, visits
         self.image_shape = feed.image_shape
         self.image_dtype = feed.image_dtype if standardizer is None else np.dtype(np.float32)
-        self._feed, self._order, self._pace, self._source = feed, order, pace, source
+        self._feed, self._pace, self._source = feed, pace, source
         self._standardizer = standardizer
         row_bytes = int(np.prod(self.image_shape)) * self.image_dtype.itemsize
         self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
@@ -97,6 +98,7 @@ class Loader:
         self._mask_pool = None
         if self.mask_shape is not None:
             self._mask_pool = BufferPool((shape[0], *self.mask_shape), np.dtype(np.uint8), keep)
+        self._epochs = Epochs(samples, visits, order)
         self._epoch = self._place = 0
         self._entered = -1
 
@@ -136,7 +138,7 @@ class Loader:
     @property
     def num_places(self) -> int:
         """Images that an epoch shows, over all ranks."""
-        return len(self.samples) * self.visits.items_per_row
+        return self._epochs.num_places
 
     def epoch(self, number: int, *, first_batch: int = 0, place: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, without moving the loader: `state_dict` stays as it is.
@@ -151,7 +153,7 @@ class Loader:
             ShardError: pixels cannot be read; see the feed.
         """
         number = whole_number("epoch", number, 0, 2**32 - 1)
-        order = self._epoch_order(number)
+        order = self.order(number)
         place += first_batch * self.batch_size * self._pace.world_size
         pieces = self._pieces(len(order), min(place, len(order)))
         self._entered = number
@@ -182,7 +184,7 @@ class Loader:
         """
         if number != self._entered:
             self._entered = number
-            self._begin(self._epoch_order(number).copies)
+            self._begin(self.order(number).copies)
 
     def _begin(self, copies: tuple[int, ...]) -> None:
         self._feed.begin_epoch(copies)
@@ -202,7 +204,7 @@ class Loader:
         """
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index}: expected a number in [0, {len(self)})")
-        order = self._epoch_order(whole_number("epoch", epoch, 0, 2**32 - 1))
+        order = self.order(whole_number("epoch", epoch, 0, 2**32 - 1))
         self.enter_epoch(epoch)
         pieces = self._pieces(len(order), index * self.batch_size * self._pace.world_size)
         return self._slab(epoch, order, (next(pieces),))[0]
@@ -249,6 +251,10 @@ class Loader:
             masks = np.empty((len(rows), *self.mask_shape), np.uint8)
         return masks, self._targets.fetch(rows, copies, masks)
 
+    def order(self, epoch: int) -> EpochOrder:
+        """What stands where in an epoch, from 0."""
+        return self._epochs.order(epoch)
+
     def warm_up(self, epoch: int = 0) -> None:
         """Does what a process does once, such as loading compiled code, and hands nothing out.
 
@@ -259,7 +265,7 @@ class Loader:
             ShardError: pixels cannot be read; see the feed.
         """
         for _ in range(2):  # the first images of a process are made without compiled code
-            rows, copies = self._epoch_order(epoch).at(0, min(self.num_places, 1))
+            rows, copies = self.order(epoch).at(0, min(self.num_places, 1))
             self.images(rows, copies)
             self.targets(rows, copies)
 
@@ -269,14 +275,9 @@ class Loader:
         step = self.batch_size * self._pace.world_size
         return self._pace.drop_remainder or self.num_places % step == 0
 
-    def _epoch_order(self, number: int) -> EpochOrder:
-        return EpochOrder.of(
-            len(self.samples), self.samples.digest, self.visits, self._order, number
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """JSON-ready: where the loader stands; batches handed out count as done."""
-        return {"epoch": self._epoch, "place": self._place, **self._fixed()}
+        return {"epoch": self._epoch, "place": self._place, **self._epochs.identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where another loader stood, maybe with other batches, threads or ranks.
@@ -287,7 +288,7 @@ class Loader:
         Raises:
             ConfigError: that loader had other samples or another order.
         """
-        expected = self._fixed()
+        expected = {"balance": None, **self._epochs.identity()}
         differing = [key for key, value in expected.items() if state.get(key) != value]
         if differing:
             key = differing[0]
@@ -304,7 +305,7 @@ class Loader:
         ranks = {"rank": self._pace.rank, "world_size": self._pace.world_size}
         remainder = {"drop_remainder": self._pace.drop_remainder}
         return {
-            "batch_size": self.batch_size, **self._fixed(), **ranks, **remainder,
+            "batch_size": self.batch_size, **self._epochs.identity(), **ranks, **remainder,
             "source": self._source,
             "labels": sha256_hex(np.ascontiguousarray(self.samples.labels, "<i4").data),
             "class_names": list(self.class_names),
@@ -320,16 +321,6 @@ class Loader:
         self._feed.close()
         if self._targets is not None:
             self._targets.close()
-
-    def _fixed(self) -> dict[str, Any]:
-        """What a state belongs to."""
-        copies = None if self.visits.copies is None else list(self.visits.copies)
-        return {
-            "samples": self.samples.digest,
-            "order": self._order.identity(),
-            "copies": copies,
-            "per_epoch": self.visits.per_epoch,
-        }
 
     def _pieces(self, num_places: int, start: int) -> Iterator[_Piece]:
         """This rank's part of each global batch from a place on."""

@@ -271,11 +271,14 @@ class OpenDataset:
     def feed(self, samples: Samples, copies: Sequence[int], *, is_mask: bool = False) -> StoredFeed:
         """Reads some copies of some samples, -1 for the untouched images, or their masks.
 
+        Where classes are balanced, the copies that so numbered epochs show.
+
         Raises:
             ConfigError: a copy is not stored, or the samples are of another dataset.
         """
         manifest, directory = self.standing.manifest, self.standing.directory
-        table = ShardTable.of(manifest, samples.split, copies, is_mask=is_mask)
+        num_copies = self._num_copies(samples, copies)
+        table = ShardTable.of(manifest, samples.split, copies, num_copies, is_mask=is_mask)
         there = self.samples(samples.split)
         by_place = np.empty_like(there.ids)
         by_place[there.places] = there.ids
@@ -294,3 +297,31 @@ class OpenDataset:
             cache_bytes=self.options.cache_bytes,
         )
         return StoredFeed(directory, table, samples, reading)
+
+    def _num_copies(self, samples: Samples, copies: Sequence[int]) -> NDArray[np.int64] | None:
+        """(places,) how many copies there are of each of a split's rows; None where all have all.
+
+        Raises:
+            ConfigError: of a class, no sample has a copy.
+        """
+        standing = self.standing
+        parts = [
+            population.rates.taken(np.array(population.split_rows("train")))
+            for population in standing.populations
+            if population.rates is not None
+        ]
+        if not parts or samples.split != "train":
+            return None
+        stored = np.concatenate([part.num_draws(standing.manifest.copies) for part in parts])
+        if samples.rates is not None and max(copies, default=0) >= 0:
+            most = np.full(len(samples.rates.periods), -1, np.int64)
+            np.maximum.at(most, samples.rates.cells, stored[samples.places])
+            if (most == 0).any():
+                label = samples.labels[samples.rates.cells == int(np.argmax(most == 0))][0]
+                raise ConfigError(
+                    f"{standing.directory}: expected a stored copy of class "
+                    f"{samples.class_names[label]!r} among these samples, found none: its epochs "
+                    "show fewer images than it has; make more with `materialize extend --copies N`",
+                    {"name": "balance", "found": 0},
+                )
+        return stored

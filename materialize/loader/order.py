@@ -5,7 +5,8 @@ arms can see the same images in the same batches. The order depends on the seed,
 is in the training part, and never on a folder, a codec, the number of stored copies, the layout of
 shards or the number of workers.
 
-    item   one image an epoch shows: (row, copy); items lie copy by copy, rows by sample id
+    item   one image an epoch shows: (row, copy); items lie copy by copy, rows by sample id; where
+           classes are balanced, epoch by epoch (see `materialize.loader.turns`)
     place  where in the epoch an item is shown
 
 ``global`` permutes all places. ``window`` is for storage that is read in pieces: blocks of
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from materialize.errors import ConfigError
 from materialize.loader.permutation import NAME, Permutation
+from materialize.loader.turns import Round, Turns
 from materialize.recipe import whole_number
 
 SHUFFLES = ("global", "window", "none")
@@ -118,10 +120,20 @@ class EpochOrder:
     options: OrderOptions
     decided_by: tuple[str | int, ...]
     """Seed, epoch and digest of the samples."""
+    rounds: tuple[Round | None, ...] = ()
+    """Where classes are balanced, one after another; None shows every untouched image once."""
+    are_untouched: bool = False
+    """Whether rounds show untouched images."""
 
     @classmethod
     def of(
-        cls, num_rows: int, samples_digest: str, visits: Visits, options: OrderOptions, epoch: int
+        cls,
+        num_rows: int,
+        samples_digest: str,
+        visits: Visits,
+        options: OrderOptions,
+        epoch: int,
+        turns: Turns | None = None,
     ) -> "EpochOrder":
         """The order of an epoch.
 
@@ -131,13 +143,22 @@ class EpochOrder:
             visits: which copies are shown.
             options: seed and kind of shuffle.
             epoch: from 0.
+            turns: of samples whose classes are balanced.
         """
         decided_by = (options.seed, epoch, samples_digest)
-        return cls(num_rows, visits.of_epoch(epoch), options, decided_by)
+        epochs = visits.of_epoch(epoch)
+        if turns is None:
+            return cls(num_rows, epochs, options, decided_by)
+        if visits.per_epoch == "one" and epochs == (ORIGINAL,):
+            return cls(num_rows, epochs, options, decided_by, (turns.round(epoch),), True)
+        rounds = tuple(None if number == ORIGINAL else turns.round(number) for number in epochs)
+        copies = {ORIGINAL} if ORIGINAL in epochs else set()
+        copies.update(*(turns.copies(number) for number in epochs if number != ORIGINAL))
+        return cls(num_rows, tuple(sorted(copies)), options, decided_by, rounds)
 
     def __len__(self) -> int:
         """The number of places."""
-        return self.num_rows * len(self.copies)
+        return int(self._ends[-1])
 
     def at(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What stands at the places [start, stop).
@@ -147,11 +168,42 @@ class EpochOrder:
         """
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"places {start} to {stop} are not within [0, {len(self)})")
-        items = self._items(np.arange(start, stop, dtype=np.int64))
+        return self.shown(self.items(start, stop))
+
+    def items(self, start: int, stop: int) -> NDArray[np.int64]:
+        """(m,) numbers of the items at the places [start, stop)."""
+        return self._items(np.arange(start, stop, dtype=np.int64))
+
+    def shown(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(m,) rows and (m,) copies of some items."""
+        if self.rounds:
+            return self._of_rounds(items)
         if len(self.copies) == 1:
             return items, np.full(len(items), self.copies[0], np.int64)
         number, rows = np.divmod(items, self.num_rows)
         return rows, np.array(self.copies, np.int64)[number]
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """(rounds + 1,) where items of each begin, and their number; of copies all in one."""
+        if not self.rounds:
+            return np.array([0, self.num_rows * len(self.copies)])
+        sizes = [self.num_rows if one is None else len(one) for one in self.rounds]
+        return np.cumsum([0, *sizes])
+
+    def _of_rounds(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        numbers = np.searchsorted(self._ends, items, side="right") - 1
+        rows, copies = np.empty_like(items), np.full_like(items, ORIGINAL)
+        for number in np.unique(numbers).tolist():
+            here, one = numbers == number, self.rounds[number]
+            within = items[here] - self._ends[number]
+            if one is None:
+                rows[here] = within
+            elif self.are_untouched:
+                rows[here] = one.at(within)[0]
+            else:
+                rows[here], copies[here] = one.at(within)
+        return rows, copies
 
     def _items(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.options.shuffle == "none" or not len(places):
@@ -211,12 +263,10 @@ def mixing(order: EpochOrder, batch_size: int, num_batches: int = 256) -> float:
     total = len(order)
     batch_size = min(batch_size, total)
     starts = np.linspace(0, total - batch_size, num_batches).astype(np.int64)
-    spreads = []
-    for start in np.unique(starts).tolist():
-        rows, copies = order.at(start, start + batch_size)
-        place_of_copy = {copy: number for number, copy in enumerate(order.copies)}
-        number = np.array([place_of_copy[copy] for copy in copies.tolist()])
-        spreads.append(np.std(number * order.num_rows + rows, ddof=1))
+    spreads = [
+        np.std(order.items(start, start + batch_size), ddof=1)
+        for start in np.unique(starts).tolist()
+    ]
     return float(np.sqrt(np.mean(np.square(spreads))) / (total / np.sqrt(12.0)))
 
 

@@ -6,7 +6,7 @@ epochs, of one that was built in one go.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from materialize.errors import ConfigError, SourceError
 from materialize.population.division import fold_numbers
 from materialize.population.identity import byte_order
+from materialize.population.rates import Rates
 from materialize.population.table import Population
 from materialize.sources.base import SPLITS
 from materialize.sources.records import TextColumn
@@ -38,6 +39,8 @@ class Samples:
     """(n, …) numbers that no augmentation changes, by name."""
     schema: TargetSchema = NO_TARGETS
     """What the samples have besides their class."""
+    rates: Rates | None = None
+    """How often epochs show each of them; None shows each once."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,9 +58,15 @@ class Samples:
         Args:
             rows: ascending numbers, or a mask of (n,).
         """
-        kept = (self.ids[rows], self.labels[rows])
-        fields = {name: values[rows] for name, values in self.fields.items()}
-        return Samples(self.split, *kept, self.class_names, self.places[rows], fields, self.schema)
+        return replace(
+            self, ids=self.ids[rows], labels=self.labels[rows], places=self.places[rows],
+            fields={name: values[rows] for name, values in self.fields.items()},
+            rates=None if self.rates is None else self.rates.taken(rows),
+        )  # fmt: skip
+
+    def each_once(self) -> "Samples":
+        """The same samples with every one in every epoch once: to be scored or looked at."""
+        return replace(self, rates=None)
 
 
 def split_samples(populations: Sequence[Population], split: str) -> Samples:
@@ -102,7 +111,11 @@ def split_samples(populations: Sequence[Population], split: str) -> Samples:
     }
     # Names are only ever appended, so the last generation knows all of them.
     last = populations[-1]
-    return Samples(split, ids[order], labels[order], last.class_names, order, fields, last.schema)
+    rates = [p.rates.taken(np.arange(r.start, r.stop)) for p, r in pairs if p.rates is not None]
+    return Samples(
+        split, ids[order], labels[order], last.class_names, order, fields, last.schema,
+        Rates.joined(rates).taken(order) if rates and split == "train" else None,
+    )  # fmt: skip
 
 
 def fold_samples(
@@ -141,4 +154,4 @@ def fold_samples(
             f"{int(held_out.sum())} of {len(held_out)} held out; ask for fewer folds",
             {"fold": fold, "found": int(held_out.sum())},
         )
-    return samples.taken(~held_out), samples.taken(held_out)
+    return samples.taken(~held_out), samples.taken(held_out).each_once()

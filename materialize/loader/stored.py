@@ -119,7 +119,7 @@ class StoredFeed:
                 for key in self._shards:
                     self._is_ready[key] = True
         elif self._fits_memory(len(copies)):
-            columns = np.searchsorted(self._table.copies, copies).tolist()
+            columns = np.flatnonzero(np.isin(self._table.copies, copies)).tolist()
             reader_ahead = threading.Thread(target=self._read_ahead, args=(columns,), daemon=True)
             self._reader_ahead = reader_ahead  # before it starts: it goes on only while it is this
             reader_ahead.start()
@@ -177,7 +177,7 @@ class StoredFeed:
         except ShardError as error:
             found = self._remake(run, column, error).objects
         if found is None:
-            entry = self._table.entries[run][column]
+            entry = self._table.entry(run, column)
             raise ConfigError(
                 f"{entry.file}: expected objects beside its images, found none",
                 {"file": entry.file},
@@ -242,7 +242,7 @@ class StoredFeed:
         """Notes that no row of a shard needs a check any more, if so."""
         if not shard.is_checked or self._is_ready[run, column]:
             return
-        entry = self._table.entries[run][column]
+        entry = self._table.entry(run, column)
         with self._lock:
             if self._shards.get((run, column)) is not shard:
                 return  # of an epoch that is over
@@ -256,7 +256,7 @@ class StoredFeed:
             self._check_open()
             shard = self._shards.get((run, column))
             if shard is None:
-                shard = self._open(self._table.entries[run][column], run, column)
+                shard = self._open(self._table.entry(run, column), run, column)
                 self._shards[run, column] = shard
                 self._addresses[run, column] = shard.address
             return shard
@@ -313,7 +313,7 @@ class StoredFeed:
             known = self._shards.get((run, column))
             if isinstance(known, RemadeShard):
                 return known
-            entry = self._table.entries[run][column]
+            entry = self._table.entry(run, column)
             shard = RemadeShard(*self._reading.make_again(entry))
             self._retired.append(known)  # another thread may be reading there
             self._shards[run, column] = shard
@@ -333,7 +333,7 @@ class StoredFeed:
             for column in columns:
                 if self._reader_ahead is not threading.current_thread():
                     return  # another epoch has begun
-                if self._is_ready[run, column]:
+                if self._is_ready[run, column] or self._table.entries[run][column] is None:
                     continue
                 try:
                     shard = self._opened(run, column)

@@ -105,7 +105,7 @@ def _some_images(
         turn[of_class] = np.arange(of_class.sum())
     chosen = np.sort(np.lexsort((samples.labels, turn))[:count])
     loader = StreamingLoader(
-        dataset, batch_size=len(chosen), split=split, samples=samples.taken(chosen),
+        dataset, batch_size=len(chosen), split=split, samples=samples.taken(chosen).each_once(),
         copies=(ORIGINAL,), options=LoaderOptions(shuffle="none", threads=0),
     )  # fmt: skip
     with loader, closing(loader.epoch(0)) as batches:  # type: ignore[type-var]  # a generator

@@ -164,7 +164,7 @@ class _Parts:
         in_order = dataclasses.replace(
             self.options, shuffle="none", drop_remainder=False, rank=0, world_size=1
         )
-        return self._loader(samples, in_order, copies=(ORIGINAL,))
+        return self._loader(samples.each_once(), in_order, copies=(ORIGINAL,))
 
     def held_out(self, samples: Mapping[str, Samples]) -> dict[str, Loader]:
         """The parts that are scored; those that are not stored are left out, with a warning.

@@ -118,8 +118,9 @@ MATERIALIZE = (
     "flows.__init__",
     # batches
     "loader.__init__ loader.batches loader.buffers loader.feeds loader.gathering",
-    "loader.pace loader.permutation",
+    "loader.pace loader.permutation loader.holders loader.turns",
     "loader.order loader.prefetch loader.samples loader.shard_table loader.stored_shard",
+    "loader.epochs",
     "collection export.__init__ export.files export.items export.naming export.options",
     "export.pictures loader.loader loader.rendered loader.rendered_targets loader.stored",
     "loader.stored_targets",

@@ -230,8 +230,7 @@ class _Samples(_Reopened):
         loader, found = self.loader, np.asarray(numbers, np.int64)
         if len(found) and not 0 <= int(found.min()) <= int(found.max()) < len(self):
             raise IndexError(f"sample: expected a number in [0, {len(self)}), got {list(numbers)}")
-        columns, rows = np.divmod(found, len(loader.samples))
-        copies = np.array(loader.visits.of_epoch(self.epoch), np.int64)[columns]
+        rows, copies = loader.order(self.epoch).shown(found)
         loader.enter_epoch(self.epoch)
         made = self._tensors(loader.images(rows, copies), loader.samples.labels[rows])
         return list(zip(*made, strict=True)) if isinstance(made, tuple) else list(made)
