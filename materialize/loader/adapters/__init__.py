@@ -4,6 +4,10 @@
 
     model.fit(as_keras_dataset(loader), epochs=3, shuffle=False)
 
+Where images have masks or objects, these go beside them: as a dict of arrays by name, or alone::
+
+    model.fit(as_keras_dataset(loader, targets="mask"), epochs=3, shuffle=False)
+
 No module here decides what is in a batch. Each hands on batch i of epoch e under the number that
 its framework gives it, or refuses: an order that a framework changes is not that of the other arms.
 """

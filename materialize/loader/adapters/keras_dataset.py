@@ -14,18 +14,25 @@ What Keras 3.15 does with one is not what its documentation suggests, and decide
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from materialize.errors import ConfigError
 from materialize.libraries import load_library
-from materialize.loader.adapters.targets import Targets, batch_of
+from materialize.loader.adapters.targets import Form, Targets, as_names, batch_of
 from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 
 
-def keras_dataset(loader: Loader, *, one_hot: bool = True, first_epoch: int = 0) -> Any:
+def keras_dataset(
+    loader: Loader,
+    *,
+    one_hot: bool = True,
+    first_epoch: int = 0,
+    targets: str | Sequence[str] | None = None,
+    max_objects: int | None = None,
+) -> Any:
     """Batches for ``fit``, which must be told not to touch their order.
 
     ::
@@ -38,8 +45,13 @@ def keras_dataset(loader: Loader, *, one_hot: bool = True, first_epoch: int = 0)
 
     Args:
         loader: whose batches; its own place is neither looked at nor moved.
-        one_hot: whether targets are (n, classes) float32 rather than (n,) int32 class numbers.
+        one_hot: whether labels are (n, classes) float32 rather than (n,) int32 class numbers.
         first_epoch: which epoch comes first: ``fit(initial_epoch=e)`` resumes with the same one.
+        targets: what goes beside the images: a name for one array, such as ``"mask"``, several for
+            a dict; see `targets.Form`. By default the label alone, or a dict of all there is where
+            images have masks or objects: for a model with outputs of these names.
+        max_objects: M, where objects are among them: arrays are padded to it, and what an image has
+            beyond it is left out.
 
     Returns:
         A `keras.utils.PyDataset` of (images, targets), or of images where nothing is labelled.
@@ -53,7 +65,8 @@ def keras_dataset(loader: Loader, *, one_hot: bool = True, first_epoch: int = 0)
     """
     kinds = (_CurrentEpoch, load_library("keras.utils", "as_keras_dataset").PyDataset)
     made = type("LoaderDataset", kinds, {"__doc__": _CurrentEpoch.__doc__})
-    return made(loader, Targets.of(loader, one_hot=one_hot), first_epoch)
+    form = Form(one_hot=one_hot, targets=as_names(targets), max_objects=max_objects)
+    return made(loader, Targets.of(loader, form), first_epoch)
 
 
 class _CurrentEpoch:
@@ -89,7 +102,7 @@ class _CurrentEpoch:
             batch = self._streamed(index) if self._is_within else None
             if batch is None:
                 batch = batch_of(self._loader, self.epoch, index)
-        targets = self._targets.of_labels(batch.labels)
+        targets = self._targets.beside(batch.labels, batch.masks, batch.objects)
         return batch.images if targets is None else (batch.images, targets)
 
     @property

@@ -1,6 +1,6 @@
 """What a framework is given beside the images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,22 +11,44 @@ from numpy.typing import DTypeLike, NDArray
 from materialize.errors import ConfigError
 from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
+from materialize.recipe import whole_number
+from pipelines.objects import Objects, padded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """Which targets a framework is given, and as what."""
+
+    one_hot: bool
+    """Whether labels are (n, classes) float32 rather than (n,) class numbers."""
+    targets: str | tuple[str, ...] | None = None
+    """One name for an array, several for a dict; None for the label alone, or for a dict of all
+    there is where images have masks or objects. ``label``; ``mask`` (n, H, W, channels) uint8;
+    and padded to ``max_objects`` M, ``object_labels`` (n, M) int32, −1 for padding, ``boxes``
+    (n, M, 4) float32 and ``keypoints`` (n, M, K, 3) float32."""
+    max_objects: int | None = None
+    """M, at least 1: needed for objects. What an image has beyond it is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """How labels are handed on. Smoothing is left to the losses: all frameworks' have it."""
+    """What goes beside the images. Smoothing is left to the losses: all frameworks' have it."""
 
     num_classes: int
-    """0 where nothing is labelled: then images go alone."""
+    """0 where nothing is labelled."""
     one_hot: bool
+    names: tuple[str, ...] = ()
+    """What is handed on; nothing where images go alone."""
+    is_dict: bool = False
+    max_objects: int = 0
 
     @classmethod
-    def of(cls, loader: Loader, *, one_hot: bool) -> "Targets":
+    def of(cls, loader: Loader, form: Form) -> "Targets":
         """The targets of a loader.
 
         Raises:
-            ConfigError: some of its images are labelled and some are not.
+            ConfigError: some of its images are labelled and some are not, it has no such targets,
+                or it is not said how many objects an image may have.
         """
         unlabelled = int(np.count_nonzero(loader.samples.labels < 0))
         if 0 < unlabelled < len(loader.samples):
@@ -36,7 +58,58 @@ class Targets:
                 "the labelled ones with samples=",
                 {"name": "labels", "expected": [0, len(loader.samples)], "found": unlabelled},
             )
-        return cls(0 if unlabelled else len(loader.class_names), one_hot)
+        num_classes = 0 if unlabelled else len(loader.class_names)
+        there = _there(loader, has_label=num_classes > 0)
+        chosen = form.targets
+        if chosen is None and not set(there) - {"label"}:
+            chosen = "label" if num_classes else ()
+        names = there if chosen is None else (chosen,) if isinstance(chosen, str) else tuple(chosen)
+        _check_names(names, there)
+        if any(name in _OF_OBJECTS for name in names) and form.max_objects is None:
+            raise ConfigError(
+                "max_objects: expected how many objects an image may have, since models want "
+                "arrays of one shape, got nothing; give a number, or leave objects out with "
+                "targets=",
+                {"name": "max_objects", "expected": "a number", "found": None},
+            )
+        most = (
+            0
+            if form.max_objects is None
+            else whole_number("max_objects", form.max_objects, 1, 2**31)
+        )
+        is_dict = bool(names) and not isinstance(chosen, str)
+        return cls(num_classes, form.one_hot, names, is_dict, most)
+
+    def beside(
+        self,
+        labels: NDArray[np.int32],
+        masks: NDArray[np.uint8] | None,
+        objects: Objects | None,
+        dtype: DTypeLike = np.int32,
+    ) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+        """What goes beside the images of a batch: an array, several by name, or None.
+
+        Args:
+            labels: (n,) in [0, num_classes), or -1 throughout.
+            masks: (n, H, W, channels).
+            objects: of the n images.
+            dtype: of class numbers.
+        """
+        if not self.names:
+            return None
+        arrays: dict[str, NDArray[Any]] = {}
+        if "label" in self.names and (made := self.of_labels(labels, dtype)) is not None:
+            arrays["label"] = made
+        if masks is not None:
+            arrays["mask"] = masks
+        if objects is not None and any(name in _OF_OBJECTS for name in self.names):
+            padding = padded(objects, self.max_objects)
+            arrays |= {
+                "object_labels": padding.labels, "boxes": padding.boxes,
+                "keypoints": padding.keypoints,
+            }  # fmt: skip
+        handed = {name: arrays[name] for name in self.names}
+        return handed if self.is_dict else handed[self.names[0]]
 
     def of_labels(
         self, labels: NDArray[np.int32], dtype: DTypeLike = np.int32
@@ -58,6 +131,37 @@ class Targets:
         rows = np.zeros((len(labels), self.num_classes), np.float32)
         rows[np.arange(len(labels)), labels] = 1
         return rows
+
+
+_OF_OBJECTS = ("object_labels", "boxes", "keypoints")
+
+
+def _there(loader: Loader, *, has_label: bool) -> tuple[str, ...]:
+    """Every target that a loader has, by name."""
+    kinds = loader.object_kinds
+    has = {
+        "label": has_label,
+        "mask": loader.mask_shape is not None,
+        "object_labels": kinds is not None,
+        "boxes": kinds is not None,
+        "keypoints": kinds is not None and bool(kinds.keypoint_names),
+    }
+    return tuple(name for name, is_there in has.items() if is_there)
+
+
+def _check_names(names: tuple[str, ...], there: tuple[str, ...]) -> None:
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise ConfigError(
+            f"targets: expected some of {', '.join(there) or 'none'}, which these images have, got "
+            f"{unknown[0]!r}",
+            {"name": "targets", "expected": there, "found": unknown},
+        )
+
+
+def as_names(targets: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """The names of targets as `Form` keeps them."""
+    return targets if targets is None or isinstance(targets, str) else tuple(targets)
 
 
 def run_of(loader: Loader, epochs: range) -> Iterator[Batch]:

@@ -1,11 +1,11 @@
 """A loader as a `tf.data.Dataset`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
 from materialize.libraries import load_library
-from materialize.loader.adapters.targets import Targets, run_of
+from materialize.loader.adapters.targets import Form, Targets, as_names, run_of
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 
@@ -17,6 +17,8 @@ def tf_dataset(
     first_epoch: int = 0,
     one_hot: bool = False,
     device: str | None = None,
+    targets: str | Sequence[str] | None = None,
+    max_objects: int | None = None,
 ) -> Any:
     """The batches of some epochs, one after another.
 
@@ -29,9 +31,11 @@ def tf_dataset(
         loader: whose batches; its own place is neither looked at nor moved.
         epochs: how many, at least 1.
         first_epoch: the first of them.
-        one_hot: whether targets are (n, classes) float32 rather than (n,) int32 class numbers.
+        one_hot: whether labels are (n, classes) float32 rather than (n,) int32 class numbers.
         device: where batches are put ahead of time, such as ``"/GPU:0"``; by default they stay in
             the host's memory.
+        targets: as in `keras_dataset`.
+        max_objects: as in `keras_dataset`.
 
     Returns:
         A `tf.data.Dataset` of (images, targets), or of images where nothing is labelled, in the
@@ -46,10 +50,11 @@ def tf_dataset(
     tf = load_library("tensorflow", "as_tf_dataset")
     first_epoch = whole_number("first_epoch", first_epoch, 0, 2**32 - 1)
     run = range(first_epoch, first_epoch + whole_number("epochs", epochs, 1, 2**32))
-    targets = Targets.of(loader, one_hot=one_hot)
+    form = Form(one_hot=one_hot, targets=as_names(targets), max_objects=max_objects)
+    beside = Targets.of(loader, form)
     dataset = tf.data.Dataset.from_generator(
-        lambda: _elements(loader, run, targets),
-        output_signature=_element_spec(tf, loader, targets),
+        lambda: _elements(loader, run, beside),
+        output_signature=_element_spec(tf, loader, beside),
     )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(loader) * len(run)))
     options = tf.data.Options()
@@ -65,15 +70,26 @@ def tf_dataset(
 def _elements(loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
     with closing(run_of(loader, run)) as batches:  # type: ignore[type-var]
         for batch in batches:
-            beside = targets.of_labels(batch.labels)
+            beside = targets.beside(batch.labels, batch.masks, batch.objects)
             yield batch.images if beside is None else (batch.images, beside)
 
 
 def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
     num_images = loader.batch_size if loader.is_even else None
     images = tf.TensorSpec((num_images, *loader.image_shape), loader.image_dtype)
-    if not targets.num_classes:
+    if not targets.names:
         return images
-    if targets.one_hot:
-        return images, tf.TensorSpec((num_images, targets.num_classes), tf.float32)
-    return images, tf.TensorSpec((num_images,), tf.int32)
+    kinds, most = loader.object_kinds, targets.max_objects
+    num_keypoints = 0 if kinds is None else len(kinds.keypoint_names)
+    label = ((targets.num_classes,), tf.float32) if targets.one_hot else ((), tf.int32)
+    every = {
+        "label": label,
+        "mask": (loader.mask_shape or (), tf.uint8),
+        "object_labels": ((most,), tf.int32),
+        "boxes": ((most, 4), tf.float32),
+        "keypoints": ((most, num_keypoints, 3), tf.float32),
+    }
+    specs = {
+        name: tf.TensorSpec((num_images, *every[name][0]), every[name][1]) for name in targets.names
+    }
+    return images, specs if targets.is_dict else specs[targets.names[0]]

@@ -14,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.libraries import load_library
-from materialize.loader.adapters.targets import Targets, batch_of, run_of
+from materialize.loader.adapters.targets import Form, Targets, as_names, batch_of, run_of
 from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
+from pipelines.objects import Objects
 
 Recipe = Callable[[], Loader]
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How images and labels are handed on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form(Form):
+    """How images and targets are handed on."""
 
-    one_hot: bool
     channels_first: bool
 
 
@@ -37,6 +37,8 @@ def torch_batches(
     first_epoch: int = 0,
     one_hot: bool = False,
     channels_first: bool = False,
+    targets: str | Sequence[str] | None = None,
+    max_objects: int | None = None,
 ) -> Any:
     """Whole batches of some epochs, for a `DataLoader` that does not make any itself.
 
@@ -55,10 +57,15 @@ def torch_batches(
             forked. In workers, ``LoaderOptions(threads=0)`` will do.
         epochs: how many one iteration shows.
         first_epoch: the first of them, until ``set_epoch`` names another one.
-        one_hot: whether targets are (n, classes) float32 rather than (n,) int64 class numbers,
+        one_hot: whether labels are (n, classes) float32 rather than (n,) int64 class numbers,
             the only ones that PyTorch's losses accept.
-        channels_first: whether images are (n, C, H, W); the memory stays as it is, which is what
-            PyTorch calls ``channels_last``.
+        channels_first: whether images and masks are (n, C, H, W); the memory stays as it is, which
+            is what PyTorch calls ``channels_last``.
+        targets: what goes beside the images: a name for one tensor, such as ``"mask"``, several for
+            a dict; see `targets.Form`. By default the label alone, or a dict of all there is where
+            images have masks or objects.
+        max_objects: M, where objects are among them: tensors are padded to it, and what an image
+            has beyond it is left out.
 
     Returns:
         An `IterableDataset` of (images, targets), or of images where nothing is labelled: tensors
@@ -71,11 +78,21 @@ def torch_batches(
     """
     whole_number("epochs", epochs, 1, 2**32)
     number = _shared(first_epoch)
-    return _torch_batches(recipe, epochs, number, _Form(one_hot, channels_first))
+    form = _Form(
+        one_hot=one_hot, channels_first=channels_first, targets=as_names(targets),
+        max_objects=max_objects,
+    )  # fmt: skip
+    return _torch_batches(recipe, epochs, number, form)
 
 
-def torch_samples(
-    recipe: Recipe, *, epoch: int = 0, one_hot: bool = False, channels_first: bool = False
+def torch_samples(  # one keyword for each thing that people choose
+    recipe: Recipe,
+    *,
+    epoch: int = 0,
+    one_hot: bool = False,
+    channels_first: bool = False,
+    targets: str | Sequence[str] | None = None,
+    max_objects: int | None = None,
 ) -> Any:
     """The images of an epoch one by one, for code that has a sampler of its own.
 
@@ -85,8 +102,10 @@ def torch_samples(
     Args:
         recipe: as in `torch_batches`.
         epoch: whose copies, until ``set_epoch`` names another one.
-        one_hot: whether a target is (classes,) float32 rather than an int64 class number.
+        one_hot: whether a label is (classes,) float32 rather than an int64 class number.
         channels_first: as in `torch_batches`.
+        targets: as in `torch_batches`.
+        max_objects: as in `torch_batches`.
 
     Returns:
         A map-style `Dataset` of (image, target), or of images where nothing is labelled; a
@@ -95,7 +114,11 @@ def torch_samples(
     Raises:
         ConfigError: an argument is outside its interval, or PyTorch is not installed.
     """
-    return _torch_samples(recipe, _shared(epoch), _Form(one_hot, channels_first))
+    form = _Form(
+        one_hot=one_hot, channels_first=channels_first, targets=as_names(targets),
+        max_objects=max_objects,
+    )  # fmt: skip
+    return _torch_samples(recipe, _shared(epoch), form)
 
 
 def _torch_batches(recipe: Recipe, epochs: int, number: Any, form: _Form) -> Any:
@@ -158,18 +181,34 @@ class _Reopened:
     def _open(self) -> tuple[int, Loader, Targets]:
         if self._opened is None or self._opened[0] != os.getpid():
             loader = self._recipe()
-            targets = Targets.of(loader, one_hot=self._form.one_hot)
+            targets = Targets.of(loader, self._form)
             self._opened = os.getpid(), loader, targets
         return self._opened
 
-    def _tensors(self, images: NDArray[Any], labels: NDArray[np.int32]) -> Any:
+    def _tensors(
+        self,
+        images: NDArray[Any],
+        labels: NDArray[np.int32],
+        masks: NDArray[np.uint8] | None,
+        objects: Objects | None,
+    ) -> Any:
+        beside = self._open()[2].beside(labels, masks, objects, np.int64)
+        shown = self._tensor(images, is_picture=True)
+        if isinstance(beside, dict):
+            tensors = {
+                name: self._tensor(array, is_picture=name == "mask")
+                for name, array in beside.items()
+            }
+            return shown, tensors
+        if beside is None:
+            return shown
+        return shown, self._tensor(beside, is_picture=beside is masks)
+
+    def _tensor(self, array: NDArray[Any], *, is_picture: bool) -> Any:
         import torch
 
-        beside = self._open()[2].of_labels(labels, np.int64)
-        shown = torch.from_numpy(images)
-        if self._form.channels_first:
-            shown = shown.permute(0, 3, 1, 2)
-        return shown if beside is None else (shown, torch.from_numpy(beside))
+        tensor = torch.from_numpy(array)
+        return tensor.permute(0, 3, 1, 2) if self._form.channels_first and is_picture else tensor
 
 
 class _Batches(_Reopened):
@@ -192,7 +231,7 @@ class _Batches(_Reopened):
         """(images, targets) batch by batch."""
         with closing(self._share()) as batches:  # type: ignore[type-var]
             for batch in batches:
-                yield self._tensors(batch.images, batch.labels)
+                yield self._tensors(batch.images, batch.labels, batch.masks, batch.objects)
 
     def _share(self) -> Iterator[Batch]:
         from torch.utils.data import get_worker_info
@@ -232,5 +271,12 @@ class _Samples(_Reopened):
             raise IndexError(f"sample: expected a number in [0, {len(self)}), got {list(numbers)}")
         rows, copies = loader.order(self.epoch).shown(found)
         loader.enter_epoch(self.epoch)
-        made = self._tensors(loader.images(rows, copies), loader.samples.labels[rows])
-        return list(zip(*made, strict=True)) if isinstance(made, tuple) else list(made)
+        images, labels = loader.images(rows, copies), loader.samples.labels[rows]
+        made = self._tensors(images, labels, *loader.targets(rows, copies))
+        if not isinstance(made, tuple):
+            return list(made)
+        shown, beside = made
+        if not isinstance(beside, dict):
+            return list(zip(shown, beside, strict=True))
+        alone = [{name: values[i] for name, values in beside.items()} for i in range(len(shown))]
+        return list(zip(shown, alone, strict=True))
