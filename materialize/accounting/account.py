@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from materialize.accounting.cells import UNLABELLED, Cell, CellAccount, account_cells
+from materialize.accounting.cells import IMAGE_TARGET, UNLABELLED, Cell, CellAccount, account_cells
 from materialize.accounting.foresight import Foresight, Prediction, read_foresight
 from materialize.accounting.kinds import FileAccount, FileSum, account_files, check_sum
 from materialize.accounting.measures import (
@@ -212,7 +212,7 @@ def _put_together(
         codecs=sum_entries(manifest.shards, lambda entry: entry.spec.codec),
         copies=manifest.copies,
         num_samples=sum(len(population) for population in populations),
-        num_images=manifest.totals.num_rows,
+        num_images=sum(e.spec.num_rows for e in manifest.shards if not e.spec.is_mask),
         num_shards=manifest.totals.num_shards,
         **source_sizes(populations),
         **logical_sizes(manifest),
@@ -264,7 +264,8 @@ def _check(account: StorageAccount, dataset: StandingDataset, shares: CellAccoun
          sum(c.columns_bytes for c in account.cells), kinds["columns"]),
         ("the containers of all cells",
          sum(c.container_bytes for c in account.cells), kinds["container"]),
-        ("the images of all cells", sum(c.num_images for c in account.cells), account.num_images),
+        ("the images of all cells",
+         sum(c.num_images for c in account.cells if c.target == IMAGE_TARGET), account.num_images),
         ("the bytes of all samples", int(shares.per_sample.sum()), in_images),
         ("the bytes of all stored images",
          sum(size * count for size, count in shares.per_image.items()), in_images),

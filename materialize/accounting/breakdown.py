@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from materialize.accounting.account import ORIGINALS, StorageAccount
-from materialize.accounting.cells import Cell
+from materialize.accounting.cells import IMAGE_TARGET, Cell
 
 
 def copy_name(copy: int) -> str:
@@ -56,7 +56,8 @@ def break_down(account: StorageAccount, dimensions: Sequence[str]) -> tuple[Line
     sums: dict[tuple[str, ...], list[int]] = {}
     for cell in account.cells:
         line = sums.setdefault(tuple(key(cell) for key in keys), [0, 0, 0, 0])
-        line[0] += cell.num_images
+        if cell.target == IMAGE_TARGET or "target" in dimensions:
+            line[0] += cell.num_images  # masks and objects are of images that are counted already
         line[1] += cell.pixels_bytes
         line[2] += cell.columns_bytes
         line[3] += cell.container_bytes

@@ -7,6 +7,7 @@ belongs to no class; it is a cell of its own, of the split and copy of its shard
 
 Nothing is decoded. Of a raw shard the manifest says all; of an encoded one the file is asked how
 long each block is, which takes a look at every byte unless a stamp says that it was read before.
+Objects differ from image to image: where a shard has some, it is asked for their offsets.
 """
 
 from collections import Counter
@@ -22,13 +23,14 @@ from materialize.audit.standing import RunKey, StandingDataset, run_key
 from materialize.errors import AccountError
 from materialize.manifest import shard_path
 from materialize.progress import Progress
+from materialize.shards.columns import bytes_of_objects
 from materialize.shards.layout import ShardEntry
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import SPLITS
 from materialize.stamps import read_stamps, stamp_of
 
-IMAGE_TARGET = "image"
-"""What a shard holds, so far always this."""
+IMAGE_TARGET, MASK_TARGET, OBJECTS_TARGET = "image", "mask", "objects"
+"""What bytes of a shard are: of an image and what stands beside it, of its mask, of its objects."""
 
 UNLABELLED = "(no label)"
 
@@ -71,7 +73,8 @@ class CellAccount:
     per_sample: NDArray[np.int64]
     """(samples,) bytes of pixels and columns of all copies, in the order of the populations."""
     per_image: dict[int, int]
-    """How many stored images take so many bytes; those of one block take equally many."""
+    """How many stored images, and masks, take so many bytes; those of one block take equally
+    many."""
 
 
 def account_cells(
@@ -94,12 +97,15 @@ def account_cells(
     stamps, done = read_stamps(dataset.directory), 0
     total = dataset.manifest.totals.num_rows
     for entry in dataset.manifest.shards:
-        if entry.images_offset is None:
+        if entry.images_offset is not None:
+            tally.add_raw(entry)
+        if entry.images_offset is None or entry.spec.objects is not None:
             path = shard_path(dataset.directory, entry.file)
             with ShardReader(path, entry, verified=stamp_of(stamps, entry)) as reader:
-                tally.add_encoded(entry, *_block_lengths(reader, path))
-        else:
-            tally.add_raw(entry)
+                if entry.images_offset is None:
+                    tally.add_encoded(entry, *_block_lengths(reader, path))
+                if reader.objects is not None:
+                    tally.add_objects(entry, bytes_of_objects(reader.objects))
         done += entry.spec.num_rows
         if progress is not None:
             progress("account", done, total)
@@ -118,14 +124,13 @@ class _Tally:
         self._per_sample = [np.zeros(len(p), np.int64) for p in dataset.populations]
         self._per_image: Counter[int] = Counter()
         self._run: _Run | None = None
+        self._pending: tuple[str, NDArray[np.int64]] | None = None
 
     def add_raw(self, entry: ShardEntry) -> None:
         """A shard all of whose images take equally many bytes."""
         run, row_bytes, beside = self._run_of(entry), entry.spec.row_bytes, _beside(entry)
         self._note(entry, run.counts * row_bytes, run.counts * beside)
-        each = row_bytes + beside
-        self._per_sample[entry.spec.generation - 1][run.rows] += each
-        self._per_image[each] += entry.spec.num_rows
+        self._count(entry, np.full(len(run.rows), row_bytes + beside))
 
     def add_encoded(
         self, entry: ShardEntry, lengths: NDArray[np.int64], rows: NDArray[np.int64]
@@ -133,13 +138,38 @@ class _Tally:
         """A shard in blocks of known lengths."""
         run, beside = self._run_of(entry), _beside(entry)
         self._note(entry, self._pixels_by_class(run.codes, lengths, rows), run.counts * beside)
-        each = spread(lengths, rows) + beside
-        self._per_sample[entry.spec.generation - 1][run.rows] += each
-        for size, count in zip(*np.unique(each, return_counts=True), strict=True):
-            self._per_image[int(size)] += int(count)
+        self._count(entry, spread(lengths, rows) + beside)
+
+    def add_objects(self, entry: ShardEntry, sizes: NDArray[np.int64]) -> None:
+        """The objects of a shard's images, (rows,) bytes each."""
+        run = self._run_of(entry)
+        columns = np.zeros(self._num_classes, np.int64)
+        np.add.at(columns, run.codes, sizes)
+        sums = self._sums_of(entry, OBJECTS_TARGET)
+        sums[_IMAGES] += run.counts
+        sums[_COLUMNS] += columns
+        self._count(entry, sizes)
+
+    def _count(self, entry: ShardEntry, sizes: NDArray[np.int64]) -> None:
+        """Notes what each image of a shard takes, or more of it."""
+        rows = self._run_of(entry).rows
+        self._per_sample[entry.spec.generation - 1][rows] += sizes
+        if self._pending is not None and self._pending[0] == entry.file:
+            sizes = sizes + self._pending[1]
+        else:
+            self._settle()
+        self._pending = (entry.file, sizes)
+
+    def _settle(self) -> None:
+        """Counts the images of the last shard by their size, all of which is known now."""
+        if self._pending is not None:
+            for size, count in zip(*np.unique(self._pending[1], return_counts=True), strict=True):
+                self._per_image[int(size)] += int(count)
+        self._pending = None
 
     def result(self) -> CellAccount:
         """What was added up."""
+        self._settle()
         names = [UNLABELLED, *self._dataset.manifest.class_names]
         container = "(container)"
         while container in names:
@@ -162,6 +192,8 @@ class _Tally:
                     num_images=images, pixels_bytes=pixels, columns_bytes=columns,
                     container_bytes=0,
                 )  # fmt: skip
+            if target == OBJECTS_TARGET:
+                continue  # they stand in the container of their images
             yield Cell(
                 class_name=container, split=split, copy=copy, target=target, shard=shard,
                 num_images=0, pixels_bytes=0, columns_bytes=0,
@@ -171,15 +203,22 @@ class _Tally:
     def _note(
         self, entry: ShardEntry, pixels: NDArray[np.int64], columns: NDArray[np.int64]
     ) -> None:
-        spec = entry.spec
-        place = (spec.split, spec.copy, IMAGE_TARGET, entry.file if self._per_shard else "")
-        if place not in self._sums:
-            self._sums[place] = np.zeros((3, self._num_classes), np.int64)
-        sums = self._sums[place]
+        target = MASK_TARGET if entry.spec.is_mask else IMAGE_TARGET
+        sums = self._sums_of(entry, target)
         sums[_IMAGES] += self._run_of(entry).counts
         sums[_PIXELS] += pixels
         sums[_COLUMNS] += columns
-        self._containers[place] += entry.container_bytes
+        self._containers[self._place(entry, target)] += entry.container_bytes
+
+    def _sums_of(self, entry: ShardEntry, target: str) -> NDArray[np.int64]:
+        place = self._place(entry, target)
+        if place not in self._sums:
+            self._sums[place] = np.zeros((3, self._num_classes), np.int64)
+        return self._sums[place]
+
+    def _place(self, entry: ShardEntry, target: str) -> _Place:
+        spec = entry.spec
+        return (spec.split, spec.copy, target, entry.file if self._per_shard else "")
 
     def _pixels_by_class(
         self, codes: NDArray[np.int64], lengths: NDArray[np.int64], rows: NDArray[np.int64]

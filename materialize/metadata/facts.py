@@ -64,8 +64,23 @@ class DatasetFacts:
         return (
             f"{self.num_images:,} images ({by_split}){kinds}, with {copies} of each training image "
             f"by {steps or 'no step'} (pipeline {manifest.pipeline_fingerprint[:16]}, seed "
-            f"{manifest.seed})."
+            f"{manifest.seed}).{self._targets()}"
         )
+
+    def _targets(self) -> str:
+        """What moves with the pixels, as one more sentence."""
+        schema = self.standing.populations[-1].schema
+        parts = []
+        if schema.mask_names:
+            parts.append(f"masks ({', '.join(schema.mask_names)})")
+        if schema.objects is not None:
+            kinds = schema.objects
+            keypoints = len(kinds.keypoint_names)
+            points = f" with {keypoints} keypoints" if keypoints else ""
+            parts.append(f"objects of {len(kinds.names)} classes{points}")
+        if not parts:
+            return ""
+        return f" Each image has {' and '.join(parts)}, moved by the draws of its copies."
 
 
 def gather_facts(directory: Path, *, pinned: str | None = None) -> DatasetFacts:
@@ -82,7 +97,8 @@ def gather_facts(directory: Path, *, pinned: str | None = None) -> DatasetFacts:
     standing = StandingDataset.open(directory, pinned=pinned)
     stored: dict[str, int] = {}
     for entry in standing.manifest.shards:
-        stored[entry.spec.split] = stored.get(entry.spec.split, 0) + entry.spec.num_rows
+        if not entry.spec.is_mask:
+            stored[entry.spec.split] = stored.get(entry.spec.split, 0) + entry.spec.num_rows
     return DatasetFacts(
         name=directory.resolve().name,
         standing=standing,

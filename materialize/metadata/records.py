@@ -51,6 +51,8 @@ def write_records(path: Path, standing: StandingDataset) -> int:
     columns = record_columns(standing.manifest)
     with _table(path, columns) as table:
         for entry in standing.manifest.shards:
+            if entry.spec.is_mask:
+                continue
             rows = [[record[name] for name in columns] for record in _records(standing, entry)]
             table.writerows(rows)
             count += len(rows)

@@ -77,6 +77,23 @@ class ObjectCounts:
         }
 
 
+CLOSING_BYTES = 3 * OFFSET_DTYPE.itemsize
+"""The last entry of each offsets column of objects, which belongs to no image."""
+
+
+def bytes_of_objects(objects: Objects) -> NDArray[np.int64]:
+    """(n,) what the objects of each image take in the columns, but for `CLOSING_BYTES`."""
+    keypoint_bytes = 3 * objects.keypoints.shape[1] * COORDINATE_DTYPE.itemsize
+    # label, number, flags, box and where its polygons begin
+    per_object = 4 + 4 + 1 + 4 * COORDINATE_DTYPE.itemsize + keypoint_bytes + OFFSET_DTYPE.itemsize
+    first_rings = objects.ring_offsets[objects.offsets]
+    rings, points = np.diff(first_rings), np.diff(objects.point_offsets[first_rings])
+    offset, corner = OFFSET_DTYPE.itemsize, 2 * COORDINATE_DTYPE.itemsize
+    counts = np.diff(objects.offsets)
+    sizes: NDArray[np.int64] = offset + counts * per_object + rings * offset + points * corner
+    return sizes
+
+
 def columns_of(objects: Objects) -> dict[str, NDArray[Any]]:
     """The arrays of objects by dataset name."""
     return {name: getattr(objects, field) for name, field in OBJECT_COLUMNS.items()}

@@ -62,7 +62,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.canonical import canonical_json, digest
-from materialize.shards.columns import OBJECT_COLUMNS, OFFSET_DTYPE, Column, ObjectCounts
+from materialize.shards.columns import (
+    CLOSING_BYTES,
+    OBJECT_COLUMNS,
+    OFFSET_DTYPE,
+    Column,
+    ObjectCounts,
+)
 from materialize.sources.targets import Field
 from pipelines.objects import ObjectKinds
 
@@ -339,7 +345,8 @@ class ShardEntry:
     @property
     def container_bytes(self) -> int:
         """Bytes that are neither pixels nor columns: headers, chunk index, offsets, alignment."""
-        return self.num_bytes - self.images_stored_bytes - self._columns_bytes
+        closing = 0 if self.spec.objects is None else CLOSING_BYTES
+        return self.num_bytes - self.images_stored_bytes - self._columns_bytes + closing
 
     @property
     def _columns_bytes(self) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 import materialize
 from materialize.accounting.account import account_dataset
+from materialize.accounting.breakdown import break_down
 from materialize.audit.standing import StandingDataset
 from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import AccountError, ManifestMissingError, ShardMissingError
@@ -21,11 +22,13 @@ from materialize.removal import remove_samples
 from materialize.shards.reader import ShardReader
 from materialize.sources import open_source
 from materialize.sources.subset import Subset
+from materialize.sources.targets import TargetSchema
 from pipelines import Pipeline, load
 from pipelines.geometric import Rotation
 from pipelines.resizing import Resize
 from tests.image_files import png_bytes, write_tree
 from tests.jobs import build_photos, photos, shard_paths
+from tests.target_cases import KINDS, SIZE, TargetedArrays
 
 CODECS = ("raw", "zstd", "png", "jpeg-90")
 DIVIDED = BuildOptions(scan=ScanOptions(division=Division((6, 2, 2))))
@@ -351,3 +354,18 @@ def test_room_is_that_of_the_last_shard_and_not_of_the_shortest(tmp_path):
     rows = [entry.spec.num_rows for entry in load_latest(tmp_path / "dataset").shards]
     assert sorted(rows) == [2, 2, 4, 4, 4, 4]
     assert account_dataset(tmp_path / "dataset").last_shards_room_bytes == 0
+
+
+def test_masks_and_objects_are_accounted_for_to_the_byte(tmp_path):
+    source = TargetedArrays(11, schema=TargetSchema(KINDS, ("mask",)))
+    recipe = Recipe(copies=2, originals=True, shard_bytes=5 * SIZE * SIZE * 3)
+    for codec in ("raw", "png"):
+        out = tmp_path / codec
+        build_dataset(source, out, "cifar10", replace(recipe, codec=codec))
+        account = account_dataset(out)  # its sums are checked there
+        assert list(account.by_target) == ["image", "mask", "objects"]
+        assert account.num_images == 3 * 11
+        lines = {line.names[0]: line for line in break_down(account, ["target"])}
+        assert lines["mask"].num_images == 3 * 11
+        assert lines["objects"].pixels_bytes == lines["objects"].container_bytes == 0
+        assert sum(line.num_images for line in break_down(account, ["class"])) == 3 * 11
