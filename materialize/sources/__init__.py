@@ -90,8 +90,8 @@ def open_source(spec: object, **options: Any) -> Source:
         spec: a folder of images, of IDX files or of Pascal VOC (also ``voc:PATH``), a .csv or .tsv
             table, an .npz or .npy file, a .json file of COCO's (also ``coco:FILE``),
             ``labelme:PATH``, ``keras:NAME``, ``digits``, or arrays: ``images``,
-            ``(images, labels)``, ``((x_train, y_train), (x_test, y_test))`` or a mapping from split
-            to one of the first two.
+            ``(images, labels)``, ``((x_train, y_train), (x_test, y_test))``, or a mapping from
+            split to one of the first two or to a mapping of ``images``, ``labels``, ``fields``.
         options: the fields of `FolderOptions`, `TableOptions`, `ArrayOptions` or
             `AnnotationOptions`, whichever applies. ``labels`` with a .csv or .tsv file beside a
             folder opens that table over the folder, ``annotations`` with .json files opens these.

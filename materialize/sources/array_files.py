@@ -13,6 +13,7 @@ from materialize.sources.arrays import ArrayOptions, ArraySource, RawPart, optio
 from materialize.sources.base import first_few
 from materialize.sources.naming import SPLIT_BY_ALIAS, split_named
 
+_FIELD_PREFIX = "field_"
 _IMAGES_WORDS = ("x", "images", "image", "data")
 _LABELS_WORDS = ("y", "labels", "label", "target", "targets")
 
@@ -21,7 +22,8 @@ def npz_source(path: Path, options: ArrayOptions) -> ArraySource:
     """The source over an .npz file.
 
     Its arrays are recognised by name: ``x_train``/``y_train``, ``train_images``/``train_labels``,
-    ``images``/``labels``, ``x``/``y`` … in any case, with the usual names of splits.
+    ``images``/``labels``, ``x``/``y`` … in any case, with the usual names of splits. Those called
+    ``field_NAME`` or ``field_NAME_SPLIT`` are fields; see `array_fields`.
 
     Raises:
         SourceError: the file is damaged, holds pickles, or no array of images is recognised.
@@ -40,16 +42,23 @@ def npz_source(path: Path, options: ArrayOptions) -> ArraySource:
                 raise _unrecognised(path, keys, f"no array {key!r}")
     else:
         chosen = _roles(path, keys)
-    arrays = _load_npz(path, list(chosen.values()))
+    fields = _field_keys(keys)
+    arrays = _load_npz(path, [*chosen.values(), *fields.values()])
     parts = {
-        split: RawPart(arrays[key], arrays.get(chosen.get(("labels", split), "")))
+        split: RawPart(
+            arrays[key],
+            arrays.get(chosen.get(("labels", split), "")),
+            {name: arrays[key] for (part, name), key in fields.items() if part == split},
+        )
         for (role, split), key in chosen.items()
         if role == "images"
     }
     if not parts:
         raise _unrecognised(path, keys, "no array that is recognised as images")
     description = _description("npz", path, options)
-    description["ignored_arrays"] = [key for key in keys if key not in chosen.values()]
+    description["ignored_arrays"] = [
+        key for key in keys if key not in chosen.values() and key not in fields.values()
+    ]
     return ArraySource(parts, description, options.class_names)
 
 
@@ -107,6 +116,19 @@ def _role(key: str) -> tuple[str, str] | None:
     if split is not None and others[0] in _LABELS_WORDS:
         return "labels", split
     return None
+
+
+def _field_keys(keys: list[str]) -> dict[tuple[str, str], str]:
+    """(split, name) → the array of a field."""
+    found = {}
+    for key in keys:
+        name = key.removeprefix(_FIELD_PREFIX)
+        if name in ("", key):
+            continue
+        before, _, last = name.rpartition("_")
+        split = split_named(last) if before else None
+        found[(split or "train", before if split else name)] = key
+    return found
 
 
 def _npz_keys(path: Path) -> list[str]:

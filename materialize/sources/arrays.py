@@ -10,16 +10,19 @@ for .npy); joblib maps large ones into workers instead of copying them.
 import bisect
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from materialize.errors import ConfigError, SourceError, UndecodableImageError
+from materialize.sources.array_fields import array_fields
 from materialize.sources.base import SPLITS, DecodedImage, Measurement, Pixels, Record
 from materialize.sources.labels import label_columns
+from materialize.sources.targets import TargetSchema
 from materialize.sources.values import CanonicalValues, canonical_values
+from pipelines.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class RawPart:
 
     images: NDArray[Any]
     labels: NDArray[Any] | None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further arrays by name; see `array_fields`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +112,10 @@ class ArraySource:
             for split, canonical in zip(ordered, canonical_values(stacks), strict=True)
         )
         self._starts = [0, *itertools.accumulate(map(len, self._parts))]
+        lengths = {part.split: len(part) for part in self._parts}
+        fields = {split: raw.fields for split, raw in ordered.items()}
+        found, self._field_columns = array_fields(fields, lengths)
+        self._target_schema = TargetSchema(fields=found)
         self._description = dict(description)
 
     def __len__(self) -> int:
@@ -166,6 +175,23 @@ class ArraySource:
         """The class names in label order."""
         return self._class_names
 
+    def schema(self) -> TargetSchema:
+        """The fields there are."""
+        return self._target_schema
+
+    def field_columns(self) -> tuple[NDArray[Any], ...]:
+        """(n, *field.shape) for each field."""
+        return self._field_columns
+
+    def objects(self, index: int) -> Objects:  # noqa: ARG002 - arrays have none
+        """No objects."""
+        return Objects.none(1)
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """No mask: (H, W, 0)."""
+        part, row = self._at(index)
+        return np.zeros((*part.canonical.values[row].shape[:2], 0), np.uint8)
+
     def describe(self) -> dict[str, Any]:
         """How to find the arrays again, and what was made of their values."""
         return {
@@ -207,7 +233,9 @@ def memory_source(arrays: object, options: ArrayOptions) -> ArraySource:
 
     Args:
         arrays: ``images``, ``(images, labels)``, Keras' ``((x_train, y_train), (x_test, y_test))``,
-            or a mapping from split to images or a pair.
+            a mapping from split to images or a pair or, where there are fields, to a mapping with
+            ``images``, ``labels`` and ``fields`` (arrays by name; see `array_fields`); the latter
+            may also stand alone.
         options: only ``class_names`` applies.
 
     Raises:
@@ -217,6 +245,8 @@ def memory_source(arrays: object, options: ArrayOptions) -> ArraySource:
 
 
 def _given_parts(arrays: object) -> dict[str, RawPart]:
+    if isinstance(arrays, Mapping) and "images" in arrays:
+        return {"train": _given_part(arrays)}
     if isinstance(arrays, Mapping):
         unknown = sorted(str(split) for split in arrays if split not in SPLITS)
         if unknown:
@@ -235,8 +265,15 @@ def _given_part(part: object) -> RawPart:
     if isinstance(part, tuple) and len(part) == 2 and isinstance(part[0], np.ndarray):
         images, labels = part
         return RawPart(images, None if labels is None else np.asarray(labels))
+    if isinstance(part, Mapping) and set(part) <= {"images", "labels", "fields"}:
+        labels = part.get("labels")
+        fields = part.get("fields") or {}
+        if isinstance(part.get("images"), np.ndarray) and isinstance(fields, Mapping):
+            labels = None if labels is None else np.asarray(labels)
+            return RawPart(part["images"], labels, fields)
     raise SourceError(
-        f"expected an array of images or a pair (images, labels), found {type(part).__name__}",
+        "expected an array of images, a pair (images, labels), or a mapping of images, labels and "
+        f"fields, found {type(part).__name__}",
         {"found": type(part).__name__},
     )
 

@@ -73,7 +73,8 @@ def _flat(labels: NDArray[Any], split: str) -> NDArray[Any]:
             return columns
         raise SourceError(
             f"the {split} labels have shape {labels.shape} and are not one-hot: soft labels cannot "
-            "name a class",
+            'name a class; give several labels or values as a field, {"images": …, "fields": '
+            '{"tags": …}}',
             {"found": labels.shape, "split": split},
         )
     raise SourceError(

@@ -59,7 +59,8 @@ MATERIALIZE = (
     # sources
     "sources.colour sources.decoding sources.labels sources.records sources.subset",
     "sources.mask_decoding sources.tabular sources.values",
-    "sources.arrays sources.file_targets sources.table_fields",
+    "sources.array_fields sources.file_targets sources.table_fields",
+    "sources.arrays",
     "sources.files",
     "sources.annotations sources.masks",
     "sources.array_files sources.coco sources.digits sources.idx sources.keras_datasets",
