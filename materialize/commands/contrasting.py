@@ -192,9 +192,10 @@ def print_contrast(result: "ContrastResult") -> None:
     from materialize.commands.output import table
 
     # Only experiments that come with the package have two forms that people know of.
-    form = f" ({result.form} form)" if result.experiment is not None else ""
-    variant = "" if result.variant is None else f", {result.variant}"
-    click.echo(f"{result.title}{variant}{form}\n")
+    form = f"{result.form} form" if result.experiment is not None else ""
+    variant = f"variant {result.variant}" if result.variant is not None else ""
+    said = ", ".join(filter(None, (variant, form)))
+    click.echo(f"{result.title} ({said})\n" if said else f"{result.title}\n")
     table("Test accuracy", [_accuracy_row(arm) for arm in result.arms])
     table("Seconds of a training", [_time_row(arm) for arm in result.arms])
     table(
