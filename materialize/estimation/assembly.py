@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from materialize.estimation.balanced import epoch_draws
+from materialize.estimation.balanced_pool import BalancedPool
 from materialize.estimation.census import Census, SplitLayout
 from materialize.estimation.clock import (
     BuildTime,
@@ -33,6 +35,7 @@ from materialize.executor import Crew
 from materialize.progress import Progress, stage
 from materialize.recipe import STORAGE_MODES, Recipe
 from materialize.shards.codecs import find_codec
+from materialize.sources.base import SPLITS
 from pipelines import Pipeline
 
 TIME_SPREAD = 1.25
@@ -95,6 +98,9 @@ def assemble(
     measured = measured_layouts(census, pipeline, recipe, with_modes=inquiry.with_modes)
     encoded = tuple(name for name in names if not find_codec(name).is_raw)
     sample = None
+    if pool is not None and recipe.balance is not None:
+        draws = epoch_draws(census.rows[SPLITS.index("train")], census.class_names, recipe)
+        pool = BalancedPool.of(pool, draws, recipe)
     if encoded and measured and pool is not None:
         sample = draw_sample(
             pool, census, measured, encoded, bench, inquiry.effort, stage(progress, "sample")
@@ -250,7 +256,7 @@ def _codec(
         encode_bytes_per_s=trial.encode.bytes_per_s if trial else None,
         decode_bytes_per_s=trial.decode.bytes_per_s if trial else None,
         build_s=_spread(time.seconds),
-        epoch_s=read_s * forecast.census.split_rows("train")
+        epoch_s=read_s * forecast.census.epoch_rows(recipe)
         + _checking_s(forecast, machine, stored, inquiry),
         images_per_s=1 / read_s if read_s else 0.0,
         psnr_db=trial.psnr_db if trial else None,
@@ -307,7 +313,7 @@ def _money(
     recipe, census = forecast.recipe, forecast.census
     there = forecast.layouts(recipe)
     stored = forecast.stored_bytes(recipe)
-    training = census.split_rows("train")
+    training = census.epoch_rows(recipe)
     bench = machine.bench
     copies = [layout for layout in there if layout.kind == "copy"]
     epoch_bytes = sum(
@@ -335,6 +341,11 @@ def _notes(forecast: Forecast, inquiry: Inquiry) -> tuple[str, ...]:
         )
     if census.basis == "index":
         notes.append("the time to scan the source is not counted: an index stands for it")
+    if forecast.recipe.balance is not None and census.basis != "scan":
+        notes.append(
+            "classes are balanced, but the source was not scanned: images are counted by class, "
+            "and what they take is told from classes as they come"
+        )
     if sample is not None:
         widest = max((sample.total(name, kind).share, name)
                      for split in sample.splits.values() for name, kind in split.seen)  # fmt: skip

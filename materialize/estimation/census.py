@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize import planning
+from materialize.estimation.balanced import BALANCED, counted_shards, epoch_draws, planned_shards
 from materialize.feasibility import stored_shapes
 from materialize.population import Population
 from materialize.recipe import Recipe
@@ -43,6 +44,11 @@ class Census:
     def num_images(self) -> int:
         """Of all splits."""
         return int(self.rows.sum())
+
+    def epoch_rows(self, recipe: Recipe) -> int:
+        """Training images that an epoch shows."""
+        images = self.rows[SPLITS.index("train")]
+        return int(epoch_draws(images, self.class_names, recipe).sum())
 
     def split_rows(self, split: str) -> int:
         """Images of a split."""
@@ -76,19 +82,40 @@ class SplitLayout:
     num_copies: int
     """1 for originals."""
     template: ShardSpec
+    class_rows: tuple[int, ...]
+    """Sources of each class, or what an epoch shows of it."""
+    drawn_from: str
+    """What of a pool is alike: the split, or the images of a balanced epoch."""
+    shards: tuple[ShardGroup, ...] = ()
+    """Of balanced copies, which do not all have the same rows: ``num_rows`` then counts the images
+    of an epoch and ``run_rows`` is what a shard has on average."""
+    sources: tuple[int, int] | None = None
+    """And how many images there are, in how many runs."""
 
     @property
     def num_runs(self) -> int:
         """How many runs the split is cut into."""
+        if self.sources is not None:
+            return self.sources[1]
         return -(-self.num_rows // self.run_rows)
 
     @property
+    def num_sources(self) -> int:
+        """Images that are read."""
+        return self.num_rows if self.sources is None else self.sources[0]
+
+    @property
     def num_shards(self) -> int:
-        """One per run and copy."""
+        """One per run and copy, where there is something to hold."""
+        if self.sources is not None:
+            return sum(group.count for group in self.shards)
         return self.num_runs * self.num_copies
 
     def groups(self) -> Iterator[ShardGroup]:
         """All its shards: numbers of as many digits take as many bytes in a shard's head."""
+        if self.sources is not None:
+            yield from self.shards
+            return
         full, rest = divmod(self.num_rows, self.run_rows)
         runs = [(first, stop, self.run_rows) for first, stop in self._same_digits(full)]
         if rest:
@@ -115,7 +142,7 @@ def layouts(census: Census, pipeline: Pipeline, recipe: Recipe) -> tuple[SplitLa
     Raises:
         SizeMismatchError: the images differ in size where they must not.
     """
-    few = _first_of_each_split(census.example)
+    few = replace(_first_of_each_split(census.example), rates=None)
     templates: dict[tuple[str, str], ShardSpec] = {
         (spec.split, spec.kind): spec
         for task in planning.tasks(pipeline, replace(recipe, copies=1), few)
@@ -131,9 +158,32 @@ def layouts(census: Census, pipeline: Pipeline, recipe: Recipe) -> tuple[SplitLa
         run_rows = rows_per_run(pipeline, recipe, census, here, rows, list(shapes.values()))
         for kind in shapes:
             copies = recipe.copies if kind == "copy" else 1
+            by_class = tuple(census.rows[SPLITS.index(split)].tolist())
             template = templates[split, kind]
-            found.append(SplitLayout(kind, split, rows, run_rows, copies, template))
+            layout = SplitLayout(kind, split, rows, run_rows, copies, template, by_class, split)
+            if kind == "copy" and recipe.balance is not None:
+                layout = _balanced(layout, census, pipeline, recipe)
+            found.append(layout)
     return tuple(found)
+
+
+def _balanced(
+    layout: SplitLayout, census: Census, pipeline: Pipeline, recipe: Recipe
+) -> SplitLayout:
+    """The copies of balanced classes."""
+    images = census.rows[SPLITS.index(layout.split)]
+    draws = epoch_draws(images, census.class_names, recipe)
+    if census.basis == "scan":
+        shards = planned_shards(census.example, pipeline, recipe)
+    else:
+        shards = counted_shards(layout.template, images, draws, recipe.copies, layout.num_runs)
+    total = recipe.copies * int(draws.sum())
+    return replace(
+        layout, num_rows=int(draws.sum()), class_rows=tuple(draws.tolist()), drawn_from=BALANCED,
+        run_rows=max(total // max(sum(count for _, count in shards), 1), 1),
+        shards=tuple(ShardGroup(spec, count) for spec, count in shards),
+        sources=(layout.num_rows, layout.num_runs),
+    )  # fmt: skip
 
 
 def rows_per_run(

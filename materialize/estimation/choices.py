@@ -175,7 +175,9 @@ def _considered(
     epochs = estimate.epochs
     epoch_s = codec.epoch_s
     if wishes.trainer_images_per_s:
-        epoch_s = max(epoch_s, forecast.census.split_rows("train") / wishes.trainer_images_per_s)
+        epoch_s = max(
+            epoch_s, forecast.census.epoch_rows(forecast.recipe) / wishes.trainer_images_per_s
+        )
     build_s = codec.build_s.value * copies / estimate.copies
     return Option(
         codec=codec.name, copies=copies, stored_bytes=stored, month_cost=cost,

@@ -76,7 +76,7 @@ def build_time(
     """
     runs = {layout.split: layout for layout in layouts}
     tasks = sum(layout.num_runs for layout in runs.values())
-    load = sum(layout.num_rows for layout in runs.values()) * pace.load_s
+    load = sum(layout.num_sources for layout in runs.values()) * pace.load_s
     shards = sum(
         layout.num_shards * pace.shard_s
         + layout.num_rows * layout.num_copies * max(pace.row_s[layout.kind] + extra_row_s, 0.0)

@@ -18,6 +18,9 @@ from materialize.shards.codecs import find_codec
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline
 
+_ALIKE_SHARE = 0.04
+"""Half the interval of balanced copies, at least, as a share of the value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -64,12 +67,12 @@ class Forecast:
         names = self.census.class_names or ("",)
         found = [Interval.exact(0)] * len(names)
         for layout in self.layouts(recipe):
-            rows = self.census.rows[SPLITS.index(layout.split)]
+            rows = np.array(layout.class_rows, np.int64)
             total = self.pixels(layout, recipe)
             if find_codec(recipe.codec).is_raw:
                 pixels = [Interval.exact(part) for part in shared_out(int(total.value), rows)]
             else:
-                split = self._seen.splits[layout.split]
+                split = self._seen.splits[layout.drawn_from]
                 pixels = split.class_totals(recipe.codec, layout.kind, rows)
                 known = sum(interval.value for interval in pixels)
                 pixels = [interval.scaled(total.value / known) for interval in pixels]
@@ -82,8 +85,12 @@ class Forecast:
         """Encoded pixels of a layout's shards."""
         if find_codec(recipe.codec).is_raw:
             return Interval.exact(pixel_bytes(layout))
-        split = self._seen.splits[layout.split]
-        return split.total(recipe.codec, layout.kind, layout.num_copies)
+        split = self._seen.splits[layout.drawn_from]
+        total = split.total(recipe.codec, layout.kind, layout.num_copies)
+        if layout.drawn_from == layout.split:
+            return total
+        # What was seen is like what will be stored, and not the same copies in the same blocks.
+        return Interval.around(total.value, max(total.half, _ALIKE_SHARE * total.value))
 
     def structure(self, layout: SplitLayout, recipe: Recipe) -> int:
         """What stands beside the pixels of a layout's shards."""

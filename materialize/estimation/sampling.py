@@ -199,11 +199,11 @@ def _strata(
     codecs: Sequence[str],
     effort: Effort,
 ) -> list[_Stratum]:
-    splits = list(dict.fromkeys(layout.split for layout in layouts))
+    splits = list(dict.fromkeys(layout.drawn_from for layout in layouts))
     is_entire = _is_small(pool, census, layouts, effort)
     strata = []
     for split in splits:
-        here = [layout for layout in layouts if layout.split == split]
+        here = [layout for layout in layouts if layout.drawn_from == split]
         blocks = {
             (name, x.kind): block_rows(name, x.template, x.run_rows)
             for name in codecs
@@ -228,7 +228,9 @@ def _strata(
 def _is_small(pool: Pool, census: Census, layouts: Sequence[SplitLayout], effort: Effort) -> bool:
     """Whether the whole dataset is encoded: then nothing about it is left to chance."""
     splits = {layout.split for layout in layouts}
-    if not pool.is_ordered or any(pool.num_rows(s) != census.split_rows(s) for s in splits):
+    is_balanced = any(layout.drawn_from != layout.split for layout in layouts)
+    is_part = any(pool.num_rows(s) != census.split_rows(s) for s in splits)
+    if is_balanced or is_part or not pool.is_ordered:
         return False
     pixels = sum(x.num_rows * x.num_copies * x.template.row_bytes for x in layouts)
     example = census.example

@@ -1,6 +1,6 @@
 """Who is in a dataset: the scan of a source, and the table of accepted images it leaves."""
 
-from materialize.population.balancing import Balance, ClassRate, balanced
+from materialize.population.balancing import Balance, ClassRate, balanced, wanted_draws
 from materialize.population.division import Division, fold_numbers
 from materialize.population.scanning import (
     DEFAULT_MAX_BAD,
@@ -28,4 +28,5 @@ __all__ = [
     "load_images",
     "load_targets",
     "scan",
+    "wanted_draws",
 ]

@@ -58,14 +58,9 @@ def balanced(population: Population, balance: Balance | None, cap: int | None) -
     here = population.split_rows("train")
     rows = slice(here.start, here.stop)
     labels = population.labels[rows]
-    if not population.class_names or (labels < 0).any():
-        raise ConfigError(
-            "balance: expected images with classes, found none; give the source labels, or leave "
-            "the option out",
-            {"name": "balance", "expected": "classes", "found": 0},
-        )
-    periods = np.bincount(labels, minlength=len(population.class_names)).astype(np.int64)
-    draws = wanted_draws(balance, population.class_names, periods)
+    names = population.class_names
+    periods = np.bincount(np.maximum(labels, 0), minlength=len(names)).astype(np.int64)
+    draws = wanted_draws(balance, names, periods)
     if cap is not None:
         draws = np.minimum(draws, cap * periods)
     ranks = np.full(len(population), NO_RANK, np.int32)
@@ -86,8 +81,14 @@ def wanted_draws(
         periods: (classes,) training images of each.
 
     Raises:
-        ConfigError: a class is named that is not there.
+        ConfigError: there are no classes, or one is named that is not there.
     """
+    if not class_names:
+        raise ConfigError(
+            "balance: expected images with classes, found none; give the source labels, or leave "
+            "the option out",
+            {"name": "balance", "expected": "classes", "found": 0},
+        )
     if isinstance(balance, str):  # max
         wanted = np.full_like(periods, periods.max(initial=0))
     elif isinstance(balance, int):

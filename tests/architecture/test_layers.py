@@ -89,8 +89,10 @@ MATERIALIZE = (
     "inventory planning room",
     "targets",
     # building
+    "estimation.balanced",
     "estimation.census estimation.estimates job numbering pictures.gallery placement plans",
     "audit.standing estimation.pools estimation.structure executor",
+    "estimation.balanced_pool",
     "accounting.cells accounting.foresight accounting.kinds accounting.measures accounting.money",
     "accounting.prices estimation.encoding estimation.indexes estimation.pace metadata.facts",
     "accounting.account accounting.invoices estimation.clock estimation.samples",
