@@ -7,11 +7,13 @@ import json
 import pickle
 
 import pytest
+from hypothesis import Phase, find, settings
 
 from materialize import errors as materialize_errors
 from pipelines import compiled, diagnosis
 from pipelines import errors as pipelines_errors
 from pipelines.errors import FactualError
+from pipelines.kernels import BORDERS
 from pipelines.moving import Moving
 from pipelines.resizing import Resize
 from pipelines.serialization import TRANSFORM_MODULES
@@ -20,7 +22,10 @@ from tests.architecture.packages import ROOT, imports, modules, tree
 from tests.golden.pipelines_cases import EXAMPLES
 from tests.property.test_pipelines_properties import STEPS
 from tests.property.test_target_properties import FOLLOWED
+from tests.references import REFERENCES
 
+ONCE = settings(phases=[Phase.generate], database=None)
+"""A first example that fits, not the smallest one."""
 GOLDEN = ROOT / "tests" / "golden"
 ERRORS = [
     kind
@@ -35,13 +40,16 @@ def test_every_transform_has_its_tests(name):
     """An example, golden draws and pixels, a property strategy, a diagnosis."""
     advice = f"{name}: give it an entry in"
     assert name in EXAMPLES, f"{advice} tests/golden/pipelines_cases.py"
-    assert EXAMPLES[name].name == name
-    for file, path in (("draws", ["draws"]), ("pixels", ["pixels", "transforms"])):
-        known = json.loads((GOLDEN / f"pipelines_{file}.json").read_text("utf-8"))
-        for key in path:
-            known = known[key]
-        assert name in known, f"{advice} pipelines_{file}.json with pipelines_regenerate.py"
+    assert type(EXAMPLES[name]) is REGISTRY[name]
+    draws, pixels = (json.loads((GOLDEN / f"pipelines_{file}.json").read_text("utf-8"))[file]
+                     for file in ("draws", "pixels"))  # fmt: skip
+    how = "with pipelines_regenerate.py"
+    assert draws.get(name, {}).get("draws"), f"{advice} pipelines_draws.json {how}"
+    digests = pixels["transforms"].get(name, {})
+    assert digests.keys() == set(BORDERS), f"{advice} pipelines_pixels.json {how}"
+    assert all("uint8" in of_border for of_border in digests.values())
     assert name in STEPS, f"{advice} STEPS of tests/property/test_pipelines_properties.py"
+    find(STEPS[name], lambda step: type(step) is REGISTRY[name], settings=ONCE)
     kinds = tuple(kind for kind, _ in diagnosis._CHECKS)
     assert any(isinstance(EXAMPLES[name], kind) for kind in kinds), f"{advice} pipelines/diagnosis"
 
@@ -57,12 +65,16 @@ def test_every_transform_that_moves_pixels_is_followed_by_targets(name):
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_every_transform_is_compared_with_something_else(name):
-    """With Keras, Pillow, NumPy or exact arithmetic, in a unit or parity test."""
-    folders = [ROOT / "tests" / "unit", ROOT / "tests" / "parity"]
-    texts = [path.read_text("utf-8") for folder in folders
-             for path in folder.glob("test_*.py")]  # fmt: skip
-    texts.append((ROOT / "pipelines" / "keras_parameters.py").read_text("utf-8"))
-    assert any(f"{REGISTRY[name].__name__}(" in text for text in texts)
+    """By a test that `tests.references` names; `tests.conftest` sees to it that it does."""
+    assert name in REFERENCES, f"{name}: name the test that compares it, in tests/references.py"
+    path, test = REFERENCES[name].split("::")
+    body = ast.parse((ROOT / path).read_text("utf-8")).body
+    assert test in {node.name for node in body if isinstance(node, ast.FunctionDef)}
+
+
+def test_only_transforms_are_compared():
+    """An entry that outlived its transform would be watched for nothing."""
+    assert REFERENCES.keys() == REGISTRY.keys() == EXAMPLES.keys() == STEPS.keys()
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))

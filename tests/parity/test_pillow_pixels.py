@@ -5,9 +5,10 @@ import colorsys
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pipelines.colour import ORDERS, ColourJitter, Grey, Hue, Saturation
+from pipelines.geometric import ResizedCrop
 from pipelines.histogram import Autocontrast, Equalize
 from pipelines.levels import blended, blended_reference
 from pipelines.neighbourhood import GaussianBlur, Sharpness
@@ -205,6 +206,28 @@ def test_hue_stays_within_a_bound_of_torchvisions():
         found = run_step(Hue(max_deg=180), images, angle)[0].astype(int)
         worst = max(worst, np.abs(found - np.asarray(wanted)).max())
     assert 1 < worst <= HUE_BOUND
+
+
+def test_a_resized_crop_is_scipys():
+    """Pixel centres of the window, read bilinearly, rounded; the weights have 14 bits."""
+    step = ResizedCrop(height=40, width=50, area=(0.05, 0.9), aspect_max=2.0)
+    pipeline = Pipeline(steps=(step,))
+    canvas = Canvas(np.full(COUNT, 23), np.full(COUNT, 31))
+    parameters = pipeline.parameters(pipeline.draw(11, sample_ids(COUNT), 2), canvas)
+    images = pictures(23, 31, 3)
+    found = run(pipeline, images, parameters)
+    window = parameters[0]
+    for row, image in enumerate(images):
+        x, y = (
+            (np.arange(count) + 0.5) * window[f"{side}_px"][row] / count
+            + window[f"{start}_px"][row] - 0.5
+            for count, side, start in ((50, "width", "left"), (40, "height", "top"))
+        )  # fmt: skip
+        for channel in range(3):
+            plane = image[:, :, channel].astype(float)
+            expected = map_coordinates(plane, np.meshgrid(y, x, indexing="ij"), order=1,
+                                       mode="nearest")  # fmt: skip
+            assert np.abs(found[row, :, :, channel] - expected).max() <= 0.55
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.1, 0.3, 0.8, 1.0, 2.5, 6.0, 16.0])

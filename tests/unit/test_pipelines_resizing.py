@@ -20,7 +20,8 @@ SHAPES = [((64, 64), (32, 32)), ((50, 37), (224, 224)), ((300, 200), (32, 48)), 
 def test_resize_is_pillows_bilinear_within_a_level(size, target, channels):
     """Enlarging and reducing, square or not, down to a pixel."""
     image = synthetic(1, *size, channels)[0]
-    ours = resample(image, *target)
+    height, width = target
+    ours = Pipeline(steps=(Resize(height=height, width=width),)).prepare(image)
     for channel in range(channels):
         picture = Image.fromarray(image[:, :, channel])
         theirs = np.asarray(picture.resize(target[::-1], Image.Resampling.BILINEAR))
