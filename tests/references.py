@@ -10,12 +10,14 @@ _POLICY = "tests/parity/test_policy_pixels.py"
 _DISTORTION = "tests/parity/test_distortion_pixels.py"
 _KERAS = "tests/parity/test_keras_pixels.py"
 _UNIT = "tests/unit/test_pipelines_{}.py"
+_USER = "tests/unit/test_user_code.py"
 _GEOMETRY, _PHOTOMETRIC, _MIXING, _OCCLUSION, _MOVES, _COMPOSITION = map(
     _UNIT.format,
     ("geometry", "photometric", "mixing", "occlusion", "exact_moves", "composition"),
 )
 
 REFERENCES = {
+    "albumentations": "tests/parity/test_albumentations_pixels.py::test_pixels_are_those_of_albumentations",
     "augmix": f"{_POLICY}::test_augmix_is_its_chains_by_pillow_blended",
     "autocontrast": f"{_PILLOW}::test_autocontrast_is_pillows",
     "brightness": f"{_PHOTOMETRIC}::test_brightness_multiplies",
@@ -28,6 +30,7 @@ REFERENCES = {
     "elastic": f"{_DISTORTION}::test_elastic_values_are_scipys_within_one_level",
     "equalize": f"{_PILLOW}::test_equalize_is_pillows",
     "erasing": f"{_OCCLUSION}::test_the_defaults_differ_from_the_paper_as_stated",
+    "function": f"{_USER}::test_a_function_gets_the_image",
     "gamma": f"{_PHOTOMETRIC}::test_gamma_tables_are_correctly_rounded_powers",
     "gaussian_blur": f"{_PILLOW}::test_gaussian_blur_is_scipys",
     "gaussian_noise": (

@@ -1,11 +1,14 @@
 """A processor without the instructions of this one gives the same bytes.
 
+Every transform and every preset is rendered, one is built into datasets, every codec encodes.
+
 Feature switches reach numba and NumPy; what libjpeg, zlib and zstd choose by themselves only an
 emulated processor changes. Emulating takes `qemu-x86_64-static` (Debian: qemu-user-static) and, as
-everything is compiled anew in emulation, most of a minute the first time. Nehalem is tried by
+everything is compiled anew in emulation, four minutes the first time. Nehalem is tried by
 default, all models with ``MATERIALIZE_EMULATE=all``.
 """
 
+import json
 import os
 import platform
 import shutil
@@ -17,7 +20,9 @@ import pytest
 from PIL import Image
 
 from materialize.audit.subprocesses import masked_features
+from tests.architecture.packages import ROOT
 from tests.jobs import contents
+from tests.vocabulary import PIPELINES
 
 BUILD = """
 import sys
@@ -27,6 +32,22 @@ from materialize.recipe import Recipe
 source, out, pipeline, codec = sys.argv[1:]
 recipe = Recipe(copies=2, shard_bytes=4096, codec=codec, parameters="full", originals=True)
 build_dataset(source, out, pipeline, recipe)
+"""
+
+RENDER = """
+import hashlib, json
+import numpy as np
+from pipelines.rendering import Pool
+from tests.golden.pipelines_cases import sample_ids, synthetic
+from tests.vocabulary import PIPELINES
+
+found, images, ids = {}, synthetic(3, 15, 17, 3), sample_ids(3)
+for name, pipeline in PIPELINES.items():
+    out = pipeline.apply(
+        images, seed=7, sample_ids=ids, copies=np.arange(3), pool=Pool(images, ids)
+    )
+    found[name] = hashlib.sha256(out).hexdigest()
+print(json.dumps(found))
 """
 
 ENCODE = """
@@ -72,7 +93,8 @@ def jpegs(tmp_path_factory):
 
 def run(program, *arguments, command=(), variables=()):
     """What a program prints in a process of its own under these variables."""
-    environment = {**os.environ, **dict(variables), "PYTHONPATH": os.pathsep.join(sys.path)}
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    environment = {**os.environ, **dict(variables), "PYTHONPATH": path}
     # The emulator follows no link of a virtual environment.
     python = os.path.realpath(sys.executable) if command else sys.executable
     done = subprocess.run(
@@ -112,14 +134,23 @@ def emulated(model, request):
 
 
 @pytest.fixture(scope="module")
+def rendered():
+    """By pipeline, the digest of what this processor renders."""
+    found = json.loads(run(RENDER))
+    assert found.keys() == PIPELINES.keys()
+    return found
+
+
+@pytest.fixture(scope="module")
 def expected(tmp_path_factory, jpegs):
     """By codec, what this processor gives."""
     place = tmp_path_factory.mktemp("expected")
     return {codec: build(place / codec, jpegs, codec) for codec in ("raw", "bitshuffle-zstd")}
 
 
-def test_feature_switches_change_no_byte(tmp_path, jpegs, expected):
+def test_feature_switches_change_no_byte(tmp_path, jpegs, expected, rendered):
     variables = masked_features(tmp_path / "compiled")
+    assert json.loads(run(RENDER, variables=variables)) == rendered
     for codec, bytes_here in expected.items():
         assert build(tmp_path / codec, jpegs, codec, variables=variables) == bytes_here
 
@@ -130,6 +161,14 @@ def test_feature_switches_change_no_byte(tmp_path, jpegs, expected):
 def test_an_emulated_processor_changes_no_byte(tmp_path, jpegs, expected, model, request):
     how = emulated(model, request)
     assert build(tmp_path / "out", jpegs, "bitshuffle-zstd", **how) == expected["bitshuffle-zstd"]
+
+
+@pytest.mark.skipif(EMULATOR is None, reason="needs qemu-x86_64-static (qemu-user-static)")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="emulates other x86-64 processors")
+@pytest.mark.parametrize("model", MODELS)
+def test_an_emulated_processor_renders_alike(rendered, model, request):
+    """Every transform and every preset."""
+    assert json.loads(run(RENDER, **emulated(model, request))) == rendered
 
 
 @pytest.mark.skipif(EMULATOR is None, reason="needs qemu-x86_64-static (qemu-user-static)")
