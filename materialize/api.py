@@ -37,6 +37,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     value_range: tuple[float, float] | None = None,
     balance: Balance | None = None,
     balance_cap: int | None = None,
+    folds: int | None = None,
+    fold_seed: int = 0,
     split: str | None = None,
     workers: int = 1,
     options: BuildOptions | None = None,
@@ -62,6 +64,9 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
         balance: how many training images of each class an epoch shows: ``max`` (as many as there
             are of the largest), a number, or a number for each class by name.
         balance_cap: most draws of an image in an epoch, on average over its class.
+        folds: how many folds will be trained on: a step that mixes images then takes partners from
+            an image's own fold, so that none that is held out is mixed into another.
+        fold_seed: which folds of that number.
         split: cut a source without splits of its own, such as ``0.8/0.1/0.1``; for another cut of
             that kind, ``ScanOptions(division=…)`` in ``options``, which is taken instead.
         workers: processes that write shards at once; never changes a byte.
@@ -79,6 +84,7 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
     recipe = Recipe(
         copies=copies, seed=seed, codec=codec, storage=storage, originals=originals,
         parameters=parameters, value_range=value_range, balance=balance, balance_cap=balance_cap,
+        folds=None if folds is None else (folds, fold_seed),
     )  # fmt: skip
     options = _counted(_divided(options or BuildOptions(), split))
     workers = whole_number("workers", workers, 1, _MOST_AT_ONCE)

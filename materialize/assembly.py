@@ -116,7 +116,8 @@ def intention_of(job: Job) -> Intention:
         recipe=recipe_of(job) if job.copies is not None else None,
         output=Path(job.output) if job.output is not None else None,
         allow_label_conflicts=job.allow_label_conflicts,
-        fold_seed=job.split_seed,
+        folds=None if job.folds is None else folds_of(job)[0],
+        fold_seed=job.fold_seed,
     )
 
 
@@ -137,7 +138,18 @@ def recipe_of(job: Job) -> Recipe:
         value_range=_value_range(job),
         balance=_balance(job.balance),
         balance_cap=job.balance_cap,
+        folds=None if job.folds is None else folds_of(job),
     )
+
+
+def folds_of(job: Job) -> tuple[int, int]:
+    """Number and seed of the job's folds.
+
+    Raises:
+        ConfigError: there are none, or a number is outside its interval.
+    """
+    number = whole_number("folds", required(job, "folds"), 2, 127)
+    return number, whole_number("fold-seed", job.fold_seed, 0, 2**64 - 1)
 
 
 def _shard_bytes(mebibytes: float) -> int:

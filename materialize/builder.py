@@ -7,6 +7,7 @@ that every shard in it is complete.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from materialize import planning
@@ -17,6 +18,7 @@ from materialize.feasibility import check_code, check_feasible
 from materialize.inventory import ESTIMATE_FILE
 from materialize.job import standing_shard
 from materialize.manifest import load_latest, manifest_name
+from materialize.partners import pools_of, with_folds
 from materialize.plans import Plan, begun_plan, claim, first_plan, latest_plan
 from materialize.population import Population, balanced, check_quarantine, scan
 from materialize.production import (
@@ -70,6 +72,9 @@ def build_dataset(
     )
     check_feasible(used, recipe, population)
     check_code(used)
+    if not used.is_mixing:
+        recipe = replace(recipe, folds=None)  # folds are dealt when a dataset is read
+    population = with_folds(population, recipe.folds)
     rehearse(opened, used, recipe, population)
     plan = first_plan(used, recipe, population, options.scan.exclude)
     work = plan_tasks(plan, (population,))
@@ -151,13 +156,15 @@ def as_source(source: object) -> Source:
 
 def plan_tasks(plan: Plan, populations: Sequence[Population]) -> list[planning.Task]:
     """Every task of a plan, all generations in turn."""
-    pipeline = plan.load_pipeline()
+    pipeline, seed = plan.load_pipeline(), plan.recipe.seed
+    pools = pools_of(pipeline, plan.populations, populations)
     return [
         task
         for generation, population in enumerate(populations, start=1)
         for task in planning.tasks(
             pipeline, plan.recipe, population, generation=generation,
             cuts=plan.populations[generation - 1].cuts,
+            partners_digest=None if pools is None else pools.binding(pipeline, seed, generation),
         )
     ]  # fmt: skip
 

@@ -83,6 +83,8 @@ class Job:
     balance: str | int | dict[str, int] | None = None
     """``max``, a number of draws, a table's file, or the table itself: class → number."""
     balance_cap: int | None = None
+    folds: int | None = None
+    fold_seed: int = 0
     storage: str = "pixels"
     originals: bool = False
 

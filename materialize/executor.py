@@ -17,11 +17,13 @@ from materialize.errors import BuildFailedError, ConfigError, MaterializeError
 from materialize.job import Done, Workshop, run_task
 from materialize.manifest import SHARDS_DIRECTORY
 from materialize.parallel import BrokenProcessPool, spread
-from materialize.planning import Task, rows_of
+from materialize.partners import Pairing, PartnerPools
+from materialize.planning import Task, held_rows, rows_of
 from materialize.population import Population
 from materialize.population.scan_workers import ScanTask, killer_named
 from materialize.receipts import RECEIPTS_DIRECTORY
 from pipelines import PipelineError
+from pipelines.rendering import Pool
 
 _ATTEMPTS = 2
 """A pool may break once by bad luck: the system's memory killer, an operator."""
@@ -50,6 +52,18 @@ class Crew:
             )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What is sent to a worker."""
+
+    number: int
+    """Of the task."""
+    task: Task
+    rows: Population
+    """The task's rows."""
+    pairings: dict[int, Pairing]
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What came of one task, errors included: one bad task must not hide the others."""
@@ -63,6 +77,7 @@ def execute(
     tasks: Sequence[Task],
     population_of: Callable[[int], Population],
     crew: Crew,
+    pools: PartnerPools | None = None,
 ) -> list[Done]:
     """Writes the shards of all tasks.
 
@@ -71,6 +86,7 @@ def execute(
         tasks: in any order.
         population_of: the population of a generation.
         crew: the workers.
+        pools: whom images are mixed with; None where no step mixes.
 
     Returns:
         The shards that are on disk; fewer than planned only if a deadline passed.
@@ -85,7 +101,7 @@ def execute(
     errors: list[Exception] = []
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            for number, outcome in _outcomes(workshop, left, population_of, crew):
+            for number, outcome in _outcomes(workshop, left, population_of, crew, pools):
                 del left[number]
                 shards += outcome.shards
                 errors += [outcome.error] if outcome.error else []
@@ -112,6 +128,7 @@ def _outcomes(
     tasks: dict[int, Task],
     population_of: Callable[[int], Population],
     crew: Crew,
+    pools: PartnerPools | None,
 ) -> Iterable[tuple[int, _Outcome]]:
     """Each task's outcome as it is done."""
     workers = max(1, min(crew.workers, len(tasks)))
@@ -119,7 +136,12 @@ def _outcomes(
         # Compiled once here, the kernels are loaded from numba's cache by every worker.
         _compile_kernels(workshop, population_of(1))
     jobs = (
-        (number, task, rows_of(population_of(task.generation), task))
+        _Job(
+            number,
+            task,
+            rows_of(population_of(task.generation), task),
+            pairings_of(workshop, task, population_of(task.generation), pools),
+        )
         for number, task in list(tasks.items())
     )
     return spread(partial(_attempt, workshop), jobs, workers=workers, backend=crew.backend)
@@ -128,17 +150,39 @@ def _outcomes(
 def _compile_kernels(workshop: Workshop, population: Population) -> None:
     """Runs the pipeline once on one small image."""
     image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
+    ids = np.zeros((1, 16), dtype=np.uint8)
     workshop.pipeline.apply(
-        image, seed=0, sample_ids=np.zeros((1, 16), dtype=np.uint8), copies=0,
-        value_range=workshop.value_range,
+        image, seed=0, sample_ids=ids, copies=0, value_range=workshop.value_range,
+        pool=Pool(image, ids),
     )  # fmt: skip
 
 
-def _attempt(workshop: Workshop, job: tuple[int, Task, Population]) -> tuple[int, _Outcome]:
-    number, task, rows = job
+def pairings_of(
+    workshop: Workshop, task: Task, population: Population, pools: PartnerPools | None
+) -> dict[int, Pairing]:
+    """Whom a task's images are mixed with, by copy; nothing where no step mixes.
+
+    Args:
+        workshop: its pipeline and seed.
+        task: whose images.
+        population: of its generation.
+        pools: whom images are mixed with.
+    """
+    rows = {
+        spec.copy: held_rows(population, task.first_row, spec, task.copies)
+        for spec in task.specs
+        if spec.partners_digest
+    }
+    if pools is None or not rows:
+        return {}
+    return pools.pairings(workshop.pipeline, workshop.seed, task.generation, rows)
+
+
+def _attempt(workshop: Workshop, job: _Job) -> tuple[int, _Outcome]:
+    number, task = job.number, job.task
     shards: list[Done] = []
     try:
-        shards.extend(run_task(workshop, task, rows))
+        shards.extend(run_task(workshop, task, job.rows, job.pairings))
     except (MaterializeError, PipelineError, MemoryError) as error:
         name = task.specs[0].file_name()
         error.add_note(f"while building {name} and the {len(task.specs) - 1} shards with it")

@@ -95,7 +95,10 @@ def extend_dataset(
         _check_wish(directory, previous, plan, copies)
         added, populations = None, load_populations(directory, plan)
     work, standing = left_to_write(plan_tasks(plan, populations), manifest.shards)
-    populations = _relocated(populations, found, {task.generation for task in work})
+    needed = {task.generation for task in work}
+    if plan.load_pipeline().is_mixing and needed:
+        needed = set(range(1, max(needed) + 1))  # partners are of all generations before
+    populations = _relocated(populations, found, needed)
     check_room(directory, work)
     check_code(plan.load_pipeline())
     lay_out(directory)
@@ -168,6 +171,13 @@ def _decided(
         added = balanced(added, previous.recipe.balance, previous.recipe.balance_cap)
     if added is None and wanted == previous.recipe.copies:
         return None, None
+    if added is not None and previous.recipe.folds is not None:
+        raise ConfigError(
+            f"the source: expected no new images, found {len(added)}: this dataset mixes images "
+            "within the folds of those it was built with; exclude them to add copies alone, or "
+            "build another dataset",
+            {"name": "folds", "expected": 0, "found": len(added)},
+        )
     plan = next_plan(previous, manifest, wanted, added, exclude)
     if added is not None:
         _check_alike(plan, added, old[0])

@@ -6,6 +6,7 @@ A build that is going to fail should say so before it claims an output.
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialize.errors import ConfigError, SizeMismatchError
 from materialize.population.table import Population
@@ -17,7 +18,7 @@ from materialize.sources.base import SPLITS
 from pipelines import Pipeline, PipelineError
 from pipelines.contract import MAX_SIDE
 from pipelines.lowering import taken
-from pipelines.mixing import Mixing
+from pipelines.rendering import Pool
 from pipelines.transform import Canvas, Photometric
 from pipelines.user_code import user_code_of
 
@@ -72,6 +73,23 @@ def original_shape(pipeline: Pipeline, population: Population, rows: range) -> S
     return (*sizes.pop(), population.channels)
 
 
+def prepared_canvas(
+    pipeline: Pipeline, population: Population, rows: NDArray[np.int64] | None = None
+) -> Canvas:
+    """The sizes that images have once they are prepared.
+
+    Args:
+        pipeline: its resize decides.
+        population: whose images.
+        rows: which of them; all where None.
+    """
+    here = slice(None) if rows is None else rows
+    sizes = (population.heights[here], population.widths[here])
+    canvas = Canvas(sizes[0].astype(np.int64), sizes[1].astype(np.int64))
+    resize = pipeline.resize
+    return canvas.resized(resize.height, resize.width) if resize else canvas
+
+
 def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -> None:
     """Refuses what could only fail later.
 
@@ -89,7 +107,6 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
         )
     _check_sides(population)
     _check_fields(pipeline, population)
-    _check_mixing(pipeline)
     _check_values(pipeline, recipe, population)
     for split in SPLITS:
         for shape in stored_shapes(pipeline, recipe, population, split).values():
@@ -145,33 +162,20 @@ def _try_out(pipeline: Pipeline, recipe: Recipe, population: Population) -> None
         return  # what others wrote need not like such images; see `materialize.rehearsal`
     image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
     pipeline.apply(
-        image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range
-    )
+        image, seed=recipe.seed, sample_ids=ids[:1], copies=0, value_range=recipe.value_range,
+        pool=Pool(image, ids[:1]),
+    )  # fmt: skip
 
 
 def _check_fields(pipeline: Pipeline, population: Population) -> None:
     """Refuses to mix images whose fields nobody knows how to mix; a weight is of the sample."""
-    mixing = [key for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True)
-              if isinstance(step, Mixing)]  # fmt: skip
     fields = [field.name for field in population.schema.fields if field.kind != "weight"]
-    if mixing and fields:
+    if pipeline.is_mixing and fields:
         raise ConfigError(
-            f"{mixing[0]}: expected images with one label each, since a mixed image is stored with "
-            f"two classes and a weight, got the fields {', '.join(fields)}; leave that step out, "
-            "or open the source without them",
-            {"name": mixing[0], "expected": "one label", "found": fields},
-        )
-
-
-def _check_mixing(pipeline: Pipeline) -> None:
-    mixing = [key for key, step in zip(pipeline.step_keys, pipeline.moving_steps, strict=True)
-              if isinstance(step, Mixing)]  # fmt: skip
-    if mixing:
-        raise ConfigError(
-            f"{mixing[0]}: expected steps that need one image, got one that mixes two: datasets "
-            "and loaders hold one label for an image and know no partners yet; leave it out, or "
-            "use Pipeline.apply with a pool",
-            {"name": mixing[0], "expected": "no mixing step", "found": mixing},
+            f"{pipeline.name}: expected images with one label each, since a mixed image is stored "
+            f"with two classes and a weight, got the fields {', '.join(fields)}; leave the step "
+            "that mixes out, or open the source without them",
+            {"name": pipeline.name, "expected": "one label", "found": fields},
         )
 
 

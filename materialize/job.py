@@ -10,6 +10,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ from materialize.atomic import write_file
 from materialize.canonical import sha256_hex
 from materialize.environment import current_environment
 from materialize.errors import ManifestError, SourceError
+from materialize.feasibility import prepared_canvas
 from materialize.manifest import shard_path
+from materialize.partner_images import PartnerImages
+from materialize.partners import Pairing
 from materialize.planning import Task, held_rows, take_rows
 from materialize.population import Population, load_images
 from materialize.receipts import Receipt
 from materialize.room import PIXELS_AT_ONCE, room_for
-from materialize.shards.layout import ShardEntry, ShardSpec, field_column
+from materialize.shards.columns import field_column
+from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.writer import OpenShard, ShardWriter
 from materialize.sources import Source
 from materialize.stock import ORIGINAL, Stock
@@ -68,13 +73,19 @@ class Done:
     """False if it is not the shard that was promised, so that nothing was written."""
 
 
-def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]:
+def run_task(
+    workshop: Workshop,
+    task: Task,
+    rows: Population,
+    pairings: Mapping[int, Pairing] = {},
+) -> Iterator[Done]:
     """Writes a task's shards that are not there yet, each with its receipt.
 
     Args:
         workshop: what all tasks share.
         task: what to write.
         rows: the task's rows of its population.
+        pairings: by copy, whom the rows are mixed with that have it.
 
     Yields:
         The task's shards as they stand on disk; fewer than it names if the deadline passed.
@@ -97,14 +108,21 @@ def run_task(workshop: Workshop, task: Task, rows: Population) -> Iterator[Done]
     held = [held_rows(rows, 0, spec, task.copies) for spec in missing]
     wanted = np.unique(np.concatenate(held))  # an image that none of the shards has stays unread
     rows = rows if len(wanted) == len(rows) else take_rows(rows, wanted)
-    with Stock(workshop.directory, task.stock) as stock:
+    with (
+        Stock(workshop.directory, task.stock) as stock,
+        Stock(workshop.directory, task.partner_stock) as partner_stock,
+    ):
         needed = [s for s in missing if not stock.holds(s.copy, is_mask=s.is_mask)]
         images = None
         if not all(spec.is_mask for spec in needed):
             images = _prepared(workshop, stock, rows)
         targets = _prepared_targets(workshop, stock, rows, needed)
+        partners = PartnerImages(
+            pairings, workshop.pipeline, workshop.seed,
+            partial(_prepared, workshop, partner_stock),
+        )  # fmt: skip
         clock.lap("decode")
-        bench = _Bench(workshop, rows, stock, images, targets)
+        bench = _Bench(workshop, rows, stock, images, targets, pairings, partners)
         for spec, here in zip(missing, held, strict=True):
             if _is_late(workshop):
                 return
@@ -126,6 +144,9 @@ class _Bench:
     """The prepared sources of the rows; None where every shard's pixels are in stock."""
     targets: PreparedTargets
     """Their masks and objects, where these are not in stock."""
+    pairings: Mapping[int, Pairing]
+    """By copy, whom the rows that have it are mixed with."""
+    partners: PartnerImages
     writer: ShardWriter = field(default_factory=ShardWriter)
 
     def taken(self, rows: NDArray[np.int64]) -> "_Bench":
@@ -155,7 +176,7 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
     workshop, rows, stock = bench.workshop, bench.rows, bench.stock
     pipeline, is_copy = workshop.pipeline, spec.kind == "copy"
     words = pipeline.draw(workshop.seed, rows.ids, spec.copy) if is_copy else None
-    beside = columns_beside(pipeline, spec, words, rows)
+    beside = columns_beside(pipeline, spec, words, rows, bench.pairings.get(spec.copy))
     is_stocked = stock.holds(spec.copy, is_mask=spec.is_mask)
     objects = None
     if spec.objects is not None and is_stocked:
@@ -174,7 +195,7 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
             stock.fill(spec.copy, rows.ids, shard.images, is_mask=spec.is_mask)
         else:
             with naming_images(words, lambda row: f"{rows.locators[row]}, copy {spec.copy}"):
-                render(workshop, bench.images, words, shard)
+                render(workshop, bench.images, words, shard, bench.partners)
         clock.lap("render")
         shard.encode()
         clock.lap("encode")
@@ -195,7 +216,11 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
 
 
 def columns_beside(
-    pipeline: Pipeline, spec: ShardSpec, words: NDArray[np.uint32] | None, rows: Population
+    pipeline: Pipeline,
+    spec: ShardSpec,
+    words: NDArray[np.uint32] | None,
+    rows: Population,
+    pairing: Pairing | None,
 ) -> dict[str, NDArray[Any]]:
     """What the spec asks for beside the pixels, by dataset name, but for objects.
 
@@ -204,21 +229,30 @@ def columns_beside(
         spec: of the shard.
         words: (n, words); None for originals, of which nothing was drawn.
         rows: the shard's rows of its population.
+        pairing: whom they are mixed with; None where no step mixes.
     """
     columns: dict[str, NDArray[Any]] = {}
     if spec.fields is not None and rows.targets is not None:
         values = rows.targets.fields
         columns = {field_column(f.name): values[f.name] for f in spec.fields.fields}
-    if words is None or spec.parameters == "none":
+    if words is None:
         return columns
+    if pairing is not None:
+        columns |= pairing.columns(spec, rows)
     if spec.parameters == "draws":
-        return {"draws": words, **columns}
-    table = parameter_table(pipeline, words, prepared_canvas(pipeline, rows))
-    return {"parameters": table, **columns}
+        columns["draws"] = words
+    elif spec.parameters == "full":
+        canvas = prepared_canvas(pipeline, rows)
+        columns["parameters"] = parameter_table(pipeline, words, canvas)
+    return columns
 
 
 def render(
-    workshop: Workshop, images: Arena, words: NDArray[np.uint32] | None, shard: OpenShard
+    workshop: Workshop,
+    images: Arena,
+    words: NDArray[np.uint32] | None,
+    shard: OpenShard,
+    partners: PartnerImages,
 ) -> None:
     """Renders one copy of every image into a shard, batch by batch.
 
@@ -227,6 +261,7 @@ def render(
         images: the n prepared sources.
         words: (n, words) their draws; None for untouched images.
         shard: where the pixels go.
+        partners: whom they are mixed with.
     """
     if words is None:
         for row in range(len(images)):
@@ -236,10 +271,11 @@ def render(
     largest = max(int((images.heights * images.widths).max()), height * width)
     size = workshop.batch_size or max(PIXELS_AT_ONCE // largest, 1)
     for start in range(0, len(images), size):
-        stop = min(start + size, len(images))
+        rows = np.arange(start, min(start + size, len(images)))
+        theirs, their_words = partners.fetch(shard.spec.copy, rows)
         workshop.pipeline.augment(
-            images.take(np.arange(start, stop)), words[start:stop], shard.rows(start, stop),
-            value_range=workshop.value_range,
+            images.take(rows), words[rows], shard.rows(start, start + len(rows)),
+            value_range=workshop.value_range, partners=theirs, partner_words=their_words,
         )  # fmt: skip
 
 
@@ -321,13 +357,6 @@ def decoded(source: Source, pipeline: Pipeline, rows: Population) -> Arena:
         image = load_images(source, rows, (row,))[0]
         values[end - size : end] = pipeline.prepare(image).reshape(-1)
     return Arena(values, ends - sizes, heights, widths, rows.channels)
-
-
-def prepared_canvas(pipeline: Pipeline, rows: Population) -> Canvas:
-    """The sizes that a run's images have once they are prepared."""
-    canvas = Canvas(rows.heights.astype(np.int64), rows.widths.astype(np.int64))
-    resize = pipeline.resize
-    return canvas.resized(resize.height, resize.width) if resize else canvas
 
 
 def parameter_table(

@@ -36,6 +36,7 @@ _T = TypeVar("_T")
 
 _LATER: dict[str, Any] = {
     "storage": "pixels", "cuts": {}, "removed": (), "balance": None, "balance_cap": None,
+    "holes": (), "folds": None,
 }  # fmt: skip
 """Fields that came after the first datasets, and what they are where nothing is said: left out
 then, so that a dataset that has no use for them keeps its bytes and its digest."""
@@ -54,6 +55,15 @@ class RunCut(NamedTuple):
     """How many rows are left; at least 1."""
 
 
+class Hole(NamedTuple):
+    """A training image that was removed, and still has its place among the partners to draw."""
+
+    sample_id: str
+    """In hex."""
+    fold: int
+    """The fold that held it out; 0 where images are not mixed within folds."""
+
+
 @dataclass(frozen=True, slots=True)
 class PopulationEntry:
     """The samples of one generation."""
@@ -68,6 +78,9 @@ class PopulationEntry:
     cuts: dict[str, tuple[RunCut, ...]] = field(default_factory=dict)
     """By split, the runs that are left once images were removed, in order; a split that is not
     named is cut as planned. So runs that lost nothing keep their shards, byte for byte."""
+    holes: tuple[Hole, ...] = ()
+    """Where images are mixed, the training images that were removed, by id: who draws one is mixed
+    with the next that is left, so that all others keep their partners."""
 
     def __post_init__(self) -> None:
         if self.file != population_name(self.digest):
@@ -143,6 +156,8 @@ class Manifest:
     populations: tuple[PopulationEntry, ...]
     codec: str
     """Of newly built shards; each shard's own is in its spec."""
+    folds: tuple[int, int] | None = None
+    """Number and seed of the folds within which images are mixed; None for all together."""
     storage: str = "pixels"
     """What of an image is stored; see `materialize.recipe.STORAGE_MODES`."""
     shards: tuple[ShardEntry, ...]

@@ -7,7 +7,7 @@ reads one copy's shards.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,12 @@ from materialize.population.identity import byte_order
 from materialize.population.table import Population, Quarantined
 from materialize.recipe import Recipe
 from materialize.shards.codecs import mask_codec
+from materialize.shards.columns import fields_digest
 from materialize.shards.layout import (
     ShardEntry,
     ShardFields,
     ShardSpec,
     ShardTargets,
-    fields_digest,
     rows_digest,
 )
 from materialize.sources.base import SPLITS
@@ -41,6 +41,8 @@ from pipelines.transform import Canvas
 DECODED_RUN_BYTES = 2 * 2**30
 """Decoded sources of one run, at most: what a worker may need room for at once."""
 _ACCEPTED_IDLE_SHARE = 0.1
+_UNBOUND = "0" * 64
+"""The partners of a shard that is only counted or tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Task:
     stock: tuple[ShardEntry, ...] = ()
     """Standing shards of lossless codecs that hold some of these rows: pixels that are there are
     taken from them, and not from the source."""
+    partner_stock: tuple[ShardEntry, ...] = ()
+    """Standing shards that hold the untouched images of everybody these are mixed with."""
 
 
 def recipe_digest(pipeline: Pipeline, recipe: Recipe) -> str:
@@ -82,6 +86,7 @@ def tasks(
     *,
     generation: int = 1,
     cuts: Mapping[str, Sequence[RunCut]] | None = None,
+    partners_digest: Callable[[NDArray[np.int64], int], str] | None = None,
 ) -> Iterator[Task]:
     """The tasks of one generation, run by run; one task holds all shards of its run.
 
@@ -91,7 +96,11 @@ def tasks(
         population: the generation's images.
         generation: its number, from 1.
         cuts: by split, the runs of a generation that lost images since it was cut.
+        partners_digest: binds the partners of some rows of the population in a copy; None where no
+            step mixes, or where the shards are only counted or tried.
     """
+    unbound = _UNBOUND if pipeline.is_mixing else ""
+    bind = partners_digest or (lambda rows, copy: unbound)  # noqa: ARG005
     for split in SPLITS:
         shapes = stored_shapes(pipeline, recipe, population, split)
         first_of_split = population.split_rows(split).start
@@ -109,7 +118,8 @@ def tasks(
             )  # fmt: skip
             specs = [common] if "original" in shapes else []
             if "copy" in shapes:
-                specs += _copy_specs(common, pipeline, recipe, shapes["copy"], population, rows)
+                made = _copy_specs(common, pipeline, recipe, shapes["copy"], population, rows)
+                specs += [replace(spec, partners_digest=bind(*held)) for spec, held in made]
             specs = [
                 full
                 for spec in specs
@@ -199,8 +209,8 @@ def _copy_specs(
     shape: tuple[int, int, int],
     population: Population,
     rows: NDArray[np.int64],
-) -> Iterator[ShardSpec]:
-    """The copies of one run; where classes are balanced, each holds the rows that have it."""
+) -> Iterator[tuple[ShardSpec, tuple[NDArray[np.int64], int]]]:
+    """The copies of one run, and which rows and copy each is; see `held_rows`."""
     names = {
         "none": (),
         "draws": pipeline.word_names,
@@ -217,7 +227,7 @@ def _copy_specs(
         if len(held) < spec.num_rows:  # who has a copy has all before it: else they are the same
             who, content = _digests(population, held)
             spec = replace(spec, num_rows=len(held), rows_digest=who, sources_digest=content)
-        yield replace(spec, copy=copy)
+        yield replace(spec, copy=copy), (held, copy)
 
 
 def num_copies(population: Population, rows: NDArray[np.int64], copies: int) -> NDArray[np.int64]:
@@ -362,6 +372,8 @@ def population_identity(population: Population) -> str:
     hasher.update(len(population).to_bytes(8, "little"))
     for column in ("ids", "digests", "labels", "splits", "heights", "widths"):
         hasher.update(np.ascontiguousarray(getattr(population, column)).data)
+    if population.folds is not None:
+        hasher.update(b"folds\0" + np.ascontiguousarray(population.folds).tobytes())
     facts: dict[str, Any] = {
         "class_names": list(population.class_names),
         "channels": population.channels,

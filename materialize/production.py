@@ -34,6 +34,7 @@ from materialize.manifest import (
     manifest_name,
     shard_path,
 )
+from materialize.partners import pools_of
 from materialize.plans import Plan
 from materialize.population import DEFAULT_MAX_BAD, Population, ScanOptions
 from materialize.progress import Progress, Watch
@@ -140,7 +141,8 @@ class Production:
         specs = [spec for task in tasks for spec in task.specs]
         grouped = planning.shared_out(tasks, options.crew.workers)
         with Watch(self.directory, specs, progress):
-            done = execute(workshop, grouped, self._population, options.crew)
+            pools = pools_of(self.pipeline, self.plan.populations, self.populations)
+            done = execute(workshop, grouped, self._population, options.crew, pools)
         _check_promises(self.directory, done)
         if len(done) < len(specs) and not any(shard.timings_s for shard in done):
             raise ConfigError(
@@ -231,6 +233,7 @@ def publish_manifest(directory: Path, plan: Plan, entries: Sequence[ShardEntry])
         class_names=plan.class_names,
         populations=plan.populations,
         codec=plan.recipe.codec,
+        folds=plan.recipe.folds,
         storage=plan.recipe.storage,
         shards=shards,
         quarantine=plan.quarantine,

@@ -47,6 +47,10 @@ class Recipe:
     largest class; a number; or a number for each class. None shows every image once."""
     balance_cap: int | None = None
     """Most draws of an image in an epoch, on average over its class; None for no limit."""
+    folds: tuple[int, int] | None = None
+    """Number and seed of the folds that will be trained on: a step that mixes images then takes
+    partners from an image's own fold, so that none that is held out is mixed into another. None
+    mixes all training images with each other."""
 
     def __post_init__(self) -> None:
         """Checks the options.
@@ -85,6 +89,13 @@ class Recipe:
                 )
             cap = whole_number("balance-cap", self.balance_cap, 1, MOST_COPIES)
             object.__setattr__(self, "balance_cap", cap)
+
+        if self.folds is not None:
+            number, seed = self.folds
+            number = whole_number("folds", number, 2, 127)
+            object.__setattr__(
+                self, "folds", (number, whole_number("fold_seed", seed, 0, 2**64 - 1))
+            )
 
     @property
     def stores_copies(self) -> bool:

@@ -26,6 +26,7 @@ from materialize.builder import plan_tasks
 from materialize.errors import ConfigError
 from materialize.inventory import outdated_catalogue
 from materialize.manifest import Manifest, PopulationEntry, RunCut
+from materialize.partners import holes_after
 from materialize.planning import split_runs, take_rows
 from materialize.plans import check_claimable, claim, population_entry, read_plan, successor
 from materialize.population.table import Population
@@ -111,8 +112,11 @@ def remove_samples(
     check_claimable(place, plan)
     tasks, kept = left_to_write(plan_tasks(plan, populations), dataset.manifest.shards)
     runs = by_run(dataset.manifest.shards)
-    stocked = [with_stock(task, runs[run_key(task.specs[0])]) for task in tasks]
-    supplied = supply(dataset, populations, stocked, source=source, crew=options.crew)
+    everything = dataset.manifest.shards
+    stocked = [with_stock(task, runs[run_key(task.specs[0])], everything) for task in tasks]
+    supplied = supply(
+        dataset, populations, plan.populations, stocked, source=source, crew=options.crew
+    )
     check_room(place, supplied.tasks)
     lay_out(place)
     for entry, population in zip(plan.populations, populations, strict=True):
@@ -193,16 +197,16 @@ def _entries(
     gone: Sequence[NDArray[np.int64]],
 ) -> list[PopulationEntry]:
     """What the plan says of each generation; one that lost nothing is as it was."""
-    before = dataset.manifest.populations
-    return [
-        replace(
-            population_entry(entry.generation, population),
-            cuts=_cuts(dataset, recipe, entry, rows),
-        )
-        if len(rows)
-        else entry
-        for entry, population, rows in zip(before, populations, gone, strict=True)
-    ]
+    entries = []
+    for number, entry in enumerate(dataset.manifest.populations):
+        rows = gone[number]
+        if not len(rows):
+            entries.append(entry)
+            continue
+        left = population_entry(entry.generation, populations[number])
+        holes = holes_after(dataset.pipeline, entry, dataset.populations[number], rows)
+        entries.append(replace(left, cuts=_cuts(dataset, recipe, entry, rows), holes=holes))
+    return entries
 
 
 def _cuts(

@@ -16,6 +16,8 @@ from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import SourceError
 from materialize.executor import Crew
 from materialize.feasibility import check_code
+from materialize.manifest import PopulationEntry
+from materialize.partners import pools_of, rows_needed
 from materialize.planning import Task
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry
@@ -35,25 +37,41 @@ class Supply:
     """By generation, with the places of needed rows in the source as it is now."""
 
 
-def with_stock(task: Task, standing: Iterable[ShardEntry]) -> Task:
+def with_stock(
+    task: Task, standing: Iterable[ShardEntry], everything: Iterable[ShardEntry]
+) -> Task:
     """A task with those of the standing shards that its pixels can be taken from.
 
     Args:
         task: what to write.
         standing: shards that hold its rows, all of each copy.
+        everything: all standing shards, where whom it is mixed with may be.
     """
     wanted = set(map(stock_key, task.specs))
-    usable = [entry for entry in standing if is_stock(entry)]
+    partners = {stock_key(spec): spec.partners_digest for spec in task.specs}
+    usable = [
+        entry
+        for entry in standing
+        if is_stock(entry)
+        # Who lost a partner is another image.
+        and entry.spec.partners_digest == partners.get(stock_key(entry.spec), "")
+    ]
     missing = wanted - {stock_key(entry.spec) for entry in usable}
     wanted |= {(ORIGINAL, is_mask) for _, is_mask in missing}
-    return replace(task, stock=tuple(e for e in usable if stock_key(e.spec) in wanted))
+    originals: tuple[ShardEntry, ...] = ()
+    if any(partners[key] for key in missing):
+        trained = [e for e in everything if (e.spec.kind, e.spec.split) == ("original", "train")]
+        originals = tuple(trained) if all(map(is_stock, trained)) else ()
+    stock = tuple(entry for entry in usable if stock_key(entry.spec) in wanted)
+    return replace(task, stock=stock, partner_stock=originals)
 
 
 def needs_source(task: Task) -> bool:
     """Whether some of a task's pixels are not in its stock."""
     held = {stock_key(entry.spec) for entry in task.stock}
-    missing = set(map(stock_key, task.specs)) - held
-    return any((ORIGINAL, is_mask) not in held for _, is_mask in missing)
+    made = [spec for spec in task.specs if stock_key(spec) not in held]
+    is_mixed = any(spec.partners_digest for spec in made) and not task.partner_stock
+    return is_mixed or any((ORIGINAL, spec.is_mask) not in held for spec in made)
 
 
 def renders(task: Task) -> bool:
@@ -65,6 +83,7 @@ def renders(task: Task) -> bool:
 def supply(
     dataset: StandingDataset,
     populations: Sequence[Population],
+    entries: Sequence[PopulationEntry],
     tasks: Sequence[Task],
     *,
     source: object | None,
@@ -75,6 +94,7 @@ def supply(
     Args:
         dataset: as it stands.
         populations: by generation, those that the tasks are about.
+        entries: what the plan says of these.
         tasks: with their stock.
         source: where to look; where it was last seen by default.
         crew: who hashes.
@@ -85,15 +105,12 @@ def supply(
     """
     if any(map(renders, tasks)):
         check_code(dataset.pipeline)
-    wanted: dict[int, list[range]] = {}
-    for task in tasks:
-        if needs_source(task):
-            rows = range(task.first_row, task.first_row + task.num_rows)
-            wanted.setdefault(task.generation, []).append(rows)
+    wanted = [task for task in tasks if needs_source(task)]
     if not wanted:
         return Supply(tuple(tasks), None, tuple(populations))
-    chosen = {g: np.unique(np.concatenate([*map(np.array, rows)])) for g, rows in wanted.items()}
-    opened, placed = traced_source(dataset, populations, chosen, source=source, crew=crew)
+    pools = pools_of(dataset.pipeline, entries, populations)
+    rows = rows_needed(pools, dataset.pipeline, dataset.manifest.seed, populations, wanted)
+    opened, placed = traced_source(dataset, populations, rows, source=source, crew=crew)
     return Supply(tuple(tasks), opened, placed)
 
 

@@ -96,7 +96,7 @@ class Stock:
         """
         for entry, reader, here, rows in self._found((copy, is_mask), ids):
             at_once = max(_BYTES_AT_ONCE // entry.spec.row_bytes, 1)
-            for span in _spans(rows, at_once):
+            for span in _spans(rows, here, at_once):
                 place, row = here[span.start], rows[span.start]
                 out[place : place + len(span)] = reader.rows(row, row + len(span))
 
@@ -175,14 +175,15 @@ class Stock:
 def _has_same_rows(one: ShardSpec, other: ShardSpec) -> bool:
     names = (
         "rows_digest", "sources_digest", "recipe", "image_shape", "parameters", "draw_words",
-        "targets", "fields",
+        "targets", "fields", "partners_digest",
     )  # fmt: skip
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def _spans(rows: NDArray[np.int64], at_once: int) -> list[range]:
-    """Where consecutive rows stand among ascending rows, in spans of a limited length."""
-    cuts = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+def _spans(rows: NDArray[np.int64], places: NDArray[np.int64], at_once: int) -> list[range]:
+    """Which of ascending rows follow each other, and belong in places that do, some at a time."""
+    breaks = (np.diff(rows) != 1) | (np.diff(places) != 1)
+    cuts = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(rows)]
     return [
         range(start, min(start + at_once, stop))
         for first, stop in itertools.pairwise(cuts)

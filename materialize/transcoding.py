@@ -182,5 +182,6 @@ def _supplied(
         first, stop = task.first_row, task.first_row + task.num_rows
         beside = standing.get((task.generation, task.specs[0].split), [])
         there = [e for rows, e in beside if rows.start < stop and rows.stop > first]
-        stocked.append(with_stock(task, there))
-    return supply(dataset, populations, stocked, source=source, crew=crew)
+        stocked.append(with_stock(task, there, dataset.manifest.shards))
+    entries = dataset.manifest.populations
+    return supply(dataset, populations, entries, stocked, source=source, crew=crew)

@@ -82,11 +82,11 @@ class Mixes:
     weight: NDArray[np.float32]
     """(n,) the share of the image's own label; 1 where it is not mixed."""
 
-    def partner_rows(self, pool_size: int) -> NDArray[np.int64]:
+    def partner_rows(self, pool_size: NDArray[np.int64] | int) -> NDArray[np.int64]:
         """(n,) places of the partners in a pool of sample ids; an image may be its own partner.
 
         Args:
-            pool_size: at least 1.
+            pool_size: at least 1; one for all or (n,).
         """
         return choose(self.words, pool_size)
 

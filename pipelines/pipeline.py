@@ -22,7 +22,7 @@ from pipelines.contract import Arena, Batch, pack, view
 from pipelines.errors import ImageContractError
 from pipelines.lowering import canvas_after, lower_stages, taken
 from pipelines.masks import Masks, render_masks
-from pipelines.mixing import Mixes, mixes_of
+from pipelines.mixing import Mixes, Mixing, mixes_of
 from pipelines.motion import Motion, check_followable, motions_of
 from pipelines.object_moves import map_objects, move_objects
 from pipelines.objects import ObjectKinds, Objects
@@ -311,6 +311,11 @@ class Pipeline:
             parameters: each step's, of the n images.
         """
         return mixes_of(self.moving_steps, parameters)
+
+    @cached_property
+    def is_mixing(self) -> bool:
+        """Whether a step mixes images with partners."""
+        return any(isinstance(step, Mixing) for step in self.moving_steps)
 
     def apply(
         self,

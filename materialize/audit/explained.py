@@ -30,6 +30,24 @@ class StepDraw:
         return said[0] if said else f"no {self.key.replace('_', ' ')}"
 
 
+@dataclass(frozen=True, slots=True)
+class PartnerFacts:
+    """Whom an image is mixed with."""
+
+    sample_id: str
+    """32 hex digits."""
+    locator: str
+    """Where the scan saw its source."""
+    class_name: str | None
+    weight: float
+    """The share of the image's own label."""
+
+    def __str__(self) -> str:
+        """Such as ``0.340 itself, 0.660 dogs of dogs/3.png``."""
+        named = "" if self.class_name is None else f"{self.class_name} of "
+        return f"{self.weight:.3f} itself, {1 - self.weight:.3f} {named}{self.locator}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """One stored image, where it comes from and what was done to it."""
@@ -61,6 +79,8 @@ class Explanation:
     """Whether the stored draws or parameters are the redrawn ones; None if none are stored."""
     problems: tuple[str, ...]
     """Why one of the images is None."""
+    partner: PartnerFacts | None = None
+    """None where the image is not mixed."""
 
     @property
     def is_equal(self) -> bool | None:
@@ -90,6 +110,7 @@ class Explanation:
             f"source   {self.locator} · SHA-256 {self.content_sha256}",
             f"stored   {where}",
             *(f"drawn    {step} · words {_hexadecimal(step.words)}" for step in self.steps),
+            *([f"partner  {self.partner.sample_id} · {self.partner}"] if self.partner else []),
             *(f"program  {line}" for line in self.program),
             f"redone   {verdict[self.is_equal]}",
             *(["problem  the stored draws are not these"] if self.are_draws_equal is False else []),
@@ -123,6 +144,8 @@ class Explanation:
             for name, pixels in shown.items()
         ]
         subtitle = ", ".join(map(str, self.steps)) or "no step draws anything"
+        if self.partner is not None:
+            subtitle += f"; {self.partner}"
         which = "original" if self.copy < 0 else f"copy {self.copy}"
         page = sheet.page(f"{self.locator}, {which}", subtitle, sheet.beside(panels))
         buffer = io.BytesIO()

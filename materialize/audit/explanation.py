@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.audit.explained import Explanation, StepDraw
+from materialize.audit.explained import Explanation, PartnerFacts, StepDraw
 from materialize.audit.naming_samples import find_sample
 from materialize.audit.program_words import program_words
-from materialize.audit.regeneration import Regenerator, drawn_columns
+from materialize.audit.regeneration import Regenerator, drawn_columns, located
 from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, MaterializeError, ShardError
 from materialize.executor import Crew
-from materialize.job import prepared_canvas
+from materialize.feasibility import prepared_canvas
 from materialize.manifest import shard_path
+from materialize.partner_images import PartnerImages
+from materialize.partners import NOBODY, Pairing
 from materialize.planning import num_copies, take_rows, tasks
 from materialize.population import Population, load_images
 from materialize.recipe import Recipe
@@ -60,12 +62,13 @@ def explain_sample(
     problems: list[str] = []
     stored, beside = _stored(dataset.directory, found, problems)
     steps, program = _drawn(dataset, rows, spec)
-    original, regenerator, traced = _original(dataset, rows, source, problems)
+    pairings = dataset.pairings(generation, {copy: np.array([place])})
+    original, regenerator, traced, partners = _original(dataset, rows, pairings, source, problems)
     recomputed = None
-    if regenerator is not None:
+    if regenerator is not None and partners is not None:
         only = np.zeros(1, np.int64)
         prepared = regenerator.prepare(traced, only)
-        recomputed = regenerator.render(traced, spec, prepared, only)[0]
+        recomputed = regenerator.render(traced, spec, prepared, only, partners)[0]
     label = int(rows.labels[0])
     return Explanation(
         sample_id=rows.ids[0].tobytes().hex(),
@@ -81,7 +84,8 @@ def explain_sample(
         original=original,
         stored=stored,
         recomputed=recomputed,
-        are_draws_equal=_are_equal(dataset, rows, spec, beside),
+        are_draws_equal=_are_equal(dataset, rows, spec, beside, pairings.get(copy)),
+        partner=_partner(pairings.get(copy)),
         problems=tuple(problems),
     )
 
@@ -160,35 +164,57 @@ def _drawn(
     return tuple(steps), program_words(pipeline, pipeline.lower(drawn, canvas, rows.channels))
 
 
+def _partner(pairing: Pairing | None) -> PartnerFacts | None:
+    """Whom the image is mixed with."""
+    if pairing is None or pairing.rows[0] == NOBODY:
+        return None
+    row, there = int(pairing.rows[0]), pairing.population
+    return PartnerFacts(
+        there.ids[row].tobytes().hex(), there.locators[row], there.label_name(row) or None,
+        float(pairing.weights[0]),
+    )  # fmt: skip
+
+
 def _original(
-    dataset: StandingDataset, rows: Population, source: object | None, problems: list[str]
-) -> tuple[Pixels | None, Regenerator | None, Population]:
+    dataset: StandingDataset,
+    rows: Population,
+    pairings: dict[int, Pairing],
+    source: object | None,
+    problems: list[str],
+) -> tuple[Pixels | None, Regenerator | None, Population, PartnerImages | None]:
     """The decoded source and what makes the copy again, or why that cannot be."""
     try:
         opened = find_source(dataset.directory, source)
         traced = trace(opened, rows, np.zeros(1, np.int64), Crew())
         problems += map(str, traced.lost)
         if traced.lost:
-            return None, None, rows
+            return None, None, rows, None
         original = load_images(opened, traced.rows, [0])[0]
+        found, lost = located(opened, pairings)
+        problems += [f"the partner's {record}" for record in lost]
     except MaterializeError as error:
         problems.append(str(error))
-        return None, None, rows
+        return None, None, rows, None
     try:
         regenerator = Regenerator(
             opened, dataset.pipeline, dataset.manifest.seed, dataset.manifest.value_range
         )
     except UserCodeError as error:
         problems.append(str(error))
-        return original, None, traced.rows
-    return original, regenerator, traced.rows
+        return original, None, traced.rows, None
+    partners = None if lost else regenerator.partner_images(found)
+    return original, regenerator, traced.rows, partners
 
 
 def _are_equal(
-    dataset: StandingDataset, rows: Population, spec: ShardSpec, beside: dict[str, NDArray[Any]]
+    dataset: StandingDataset,
+    rows: Population,
+    spec: ShardSpec,
+    beside: dict[str, NDArray[Any]],
+    pairing: Pairing | None,
 ) -> bool | None:
     """Whether what stands beside the stored pixels is what is drawn now."""
-    expected = drawn_columns(dataset.pipeline, dataset.manifest.seed, rows, spec)
+    expected = drawn_columns(dataset.pipeline, dataset.manifest.seed, rows, spec, pairing)
     if not beside or not expected:
         return None
     return all(np.array_equal(beside[name], column[0]) for name, column in expected.items())

@@ -14,6 +14,7 @@ from materialize.atomic import write_file
 from materialize.errors import ManifestError, ShardError, SourceError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, PopulationEntry, shard_path
+from materialize.partners import with_folds
 from materialize.planning import population_identity, take_rows
 from materialize.plans import Plan, read_plan
 from materialize.population import Population, ScanOptions, balanced, scan
@@ -67,7 +68,7 @@ def recover_population(
         if known is not None and len(known) == lost.counts.get(split, 0):
             keep &= (found.splits != code) | _among(found.ids, known) | _among(found.ids, removed)
     rows = take_rows(found, np.flatnonzero(keep), found.quarantined)
-    population = replace(rows, class_names=class_names)
+    population = with_folds(replace(rows, class_names=class_names), manifest.folds)
     if plan is not None:  # ranks are those of all that the generation had when it came
         population = balanced(population, plan.recipe.balance, plan.recipe.balance_cap)
     left = np.flatnonzero(~_among(population.ids, removed))

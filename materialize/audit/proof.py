@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialize.audit.standing import StandingDataset
 from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
@@ -25,6 +26,7 @@ from materialize.executor import Crew
 from materialize.feasibility import copy_shape
 from materialize.job import decoded
 from materialize.manifest import load_latest, shard_path
+from materialize.partner_images import PartnerImages
 from materialize.planning import take_rows
 from materialize.population import ScanOptions
 from materialize.population import scan as scanned
@@ -32,10 +34,12 @@ from materialize.population.scanning import included
 from materialize.progress import Progress
 from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.recipe import Recipe
+from materialize.shards.layout import ShardEntry
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
 from materialize.sources.subset import Subset
 from pipelines import Pipeline, load
+from pipelines.rendering import Partners
 from pipelines.transform import Canvas
 from pipelines.user_code import user_code_of
 
@@ -258,14 +262,29 @@ class _Proof:
             drawn = self.pipeline.parameters(words, canvas)
             out = np.empty((count, *entry.spec.image_shape), dtype=entry.spec.images.dtype)
             self.pipeline.render(
-                drawn, images, out, plain=True, value_range=self.recipe.value_range
-            )
+                drawn, images, out, plain=True, value_range=self.recipe.value_range,
+                partners=self._partners(dataset, entry, dataset.rows_of(entry.spec)[:count]),
+            )  # fmt: skip
             plain.update(out.tobytes())
             with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
                 stored.update(reader.rows(0, count).tobytes())
         seconds = time.perf_counter() - started
         name = f"plain NumPy, {2 * _TWIN_ROWS} rows"
         return ProofRun(name, plain.hexdigest(), stored.hexdigest(), seconds)
+
+    def _partners(
+        self, dataset: StandingDataset, entry: ShardEntry, rows: NDArray[np.int64]
+    ) -> Partners | None:
+        """What some rows are mixed with."""
+        spec = entry.spec
+        pairings = dataset.pairings(spec.generation, {spec.copy: rows})
+        prepare = partial(decoded, self.source, self.pipeline)
+        found = PartnerImages(pairings, self.pipeline, self.recipe.seed, prepare)
+        images, words = found.fetch(spec.copy, np.arange(len(rows)))
+        if images is None or words is None:
+            return None
+        canvas = Canvas(images.heights, images.widths)
+        return Partners(images, self.pipeline.parameters(words, canvas))
 
 
 def _unpromised(pipeline: Pipeline) -> list[str]:

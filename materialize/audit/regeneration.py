@@ -4,15 +4,19 @@ Verification compares what comes out with what is stored, and an explanation sho
 written here.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.audit.tracing import LOST
+from materialize.audit.tracing import LOST, LostRecord, trace
+from materialize.executor import Crew
 from materialize.job import columns_beside, decoded
+from materialize.partner_images import PartnerImages
+from materialize.partners import Pairing
 from materialize.planning import take_rows
 from materialize.population.table import Population
 from materialize.room import PIXELS_AT_ONCE
@@ -61,10 +65,39 @@ def drawn_words(pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec
 
 
 def drawn_columns(
-    pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec
+    pipeline: Pipeline, seed: int, rows: Population, spec: ShardSpec, pairing: Pairing | None
 ) -> dict[str, NDArray[Any]]:
-    """What should stand beside the pixels of a shard, by dataset name; needs no source."""
-    return columns_beside(pipeline, spec, drawn_words(pipeline, seed, rows, spec), rows)
+    """What should stand beside the pixels of a shard, by dataset name; needs no source.
+
+    Args:
+        pipeline: of the dataset.
+        seed: of the augmentation.
+        rows: the shard's.
+        spec: of the shard.
+        pairing: whom they are mixed with; None where they are not.
+    """
+    words = drawn_words(pipeline, seed, rows, spec)
+    return columns_beside(pipeline, spec, words, rows, pairing)
+
+
+def located(
+    source: Source, pairings: Mapping[int, Pairing]
+) -> tuple[dict[int, Pairing], tuple[LostRecord, ...]]:
+    """The same pairings with the places that partners have in a source, and who is not there.
+
+    Args:
+        source: where they are looked for.
+        pairings: by copy, over one population.
+    """
+    found: dict[int, Pairing] = {}
+    lost: tuple[LostRecord, ...] = ()
+    for copy, pairing in pairings.items():
+        if not found:
+            everyone = np.arange(len(pairing.population))
+            traced = trace(source, pairing.population, everyone, Crew())
+            lost = traced.lost
+        found[copy] = replace(pairing, population=traced.rows)
+    return found, lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +118,15 @@ class Regenerator:
         """
         for step in user_code_of(self.pipeline.steps):
             step.make_ready()
+
+    def partner_images(self, pairings: Mapping[int, Pairing]) -> PartnerImages:
+        """What images are mixed with.
+
+        Args:
+            pairings: by copy, over images as traced in the source, none of them lost.
+        """
+        prepare = partial(decoded, self.source, self.pipeline)
+        return PartnerImages(pairings, self.pipeline, self.seed, prepare)
 
     def prepare(self, run: Population, rows: NDArray[np.int64]) -> Prepared:
         """Reads and decodes the sources of some rows.
@@ -107,7 +149,12 @@ class Regenerator:
         return Prepared(found, decoded(self.source, self.pipeline, there), targets)
 
     def render(
-        self, run: Population, spec: ShardSpec, prepared: Prepared, rows: NDArray[np.int64]
+        self,
+        run: Population,
+        spec: ShardSpec,
+        prepared: Prepared,
+        rows: NDArray[np.int64],
+        partners: PartnerImages,
     ) -> Batch:
         """(n, H, W, C) what reading a shard's rows should give.
 
@@ -118,6 +165,7 @@ class Regenerator:
             spec: of the shard.
             prepared: sources of at least ``rows``.
             rows: (n,) ascending rows of the run.
+            partners: what the run is mixed with.
         """
         images = prepared.images.take(prepared.places(rows))
         out = np.empty((len(rows), *spec.image_shape), dtype=spec.images.dtype)
@@ -129,7 +177,11 @@ class Regenerator:
             for place in range(len(rows)):
                 out[place] = images.image(place)
         else:
-            self.pipeline.augment(images, words, out, value_range=self.value_range)
+            theirs, their_words = partners.fetch(spec.copy, rows)
+            self.pipeline.augment(
+                images, words, out, value_range=self.value_range, partners=theirs,
+                partner_words=their_words,
+            )  # fmt: skip
         return as_read(find_codec(spec.codec), out)
 
     def objects(
@@ -168,6 +220,7 @@ class Regenerator:
         reader: ShardReader,
         prepared: Prepared,
         rows: NDArray[np.int64],
+        partners: PartnerImages,
     ) -> NDArray[np.int64]:
         """The rows whose stored pixels are not what their sources give.
 
@@ -176,13 +229,14 @@ class Regenerator:
             reader: the shard.
             prepared: sources of at least ``rows``.
             rows: (n,) ascending rows of the shard.
+            partners: what the run is mixed with.
 
         Raises:
             ShardDamagedError: the stored bytes are not the manifest's.
         """
         bad = [np.empty(0, np.int64)]
         for batch in _batches(rows, reader.spec):
-            expected = self.render(run, reader.spec, prepared, batch)
+            expected = self.render(run, reader.spec, prepared, batch, partners)
             equal = (expected == stored_rows(reader, batch)).reshape(len(batch), -1).all(axis=1)
             bad.append(batch[~equal])
         return np.concatenate(bad)

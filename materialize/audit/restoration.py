@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from materialize.atomic import make_directory, sweep_temporaries
 from materialize.audit.damage import REBUILDABLE, Damage, VerificationReport
@@ -25,6 +26,7 @@ from materialize.executor import Crew, execute
 from materialize.feasibility import check_code
 from materialize.job import Done, Workshop, standing_shard
 from materialize.manifest import SHARDS_DIRECTORY, Manifest, load_latest
+from materialize.partners import PartnerPools, pools_of, rows_needed
 from materialize.planning import Task, checked_population, held_rows, shared_out
 from materialize.population.table import Population
 from materialize.progress import Progress
@@ -32,6 +34,7 @@ from materialize.receipts import RECEIPTS_DIRECTORY, Receipt
 from materialize.shards.layout import ShardEntry
 from materialize.sources.base import Source
 from materialize.whereabouts import find_source
+from pipelines import Pipeline
 from pipelines.serialization import from_canonical_text
 
 
@@ -153,22 +156,50 @@ class _Repair:
     ) -> tuple[list[Task], dict[int, Population], tuple[LostRecord, ...]]:
         """What can be rebuilt, the populations with their records' places now, and what is lost."""
         tasks: list[Task] = []
+        for (generation, _, _), entries in by_run(wanted).items():
+            there = self.manifest.populations[generation - 1]
+            population, copies = populations[generation], self.manifest.copies
+            first = run_start(population, entries[0].spec, there)
+            held = [held_rows(population, first, entry.spec, copies) for entry in entries]
+            stop = max(int(rows[-1]) for rows in held) + 1
+            tasks.append(task_of(first, stop - first, entries, copies))
         lost: list[LostRecord] = []
         placed = dict(populations)
-        for (generation, _, _), entries in by_run(wanted).items():
-            population = placed[generation]
-            there = self.manifest.populations[generation - 1]
-            first, copies = run_start(population, entries[0].spec, there), self.manifest.copies
-            held = [held_rows(population, first, entry.spec, copies) for entry in entries]
-            rows = np.unique(np.concatenate(held))
-            traced = trace(self.source, population, rows, self.crew)
+        is_lost = {g: np.zeros(len(population), bool) for g, population in populations.items()}
+        for generation, needed in self._rows_needed(populations, tasks).items():
+            population = populations[generation]
+            traced = trace(self.source, population, needed, self.crew)
             lost += traced.lost
-            if not (traced.rows.source_index == LOST).any():
-                index = population.source_index.copy()
-                index[rows] = traced.rows.source_index
-                placed[generation] = replace(population, source_index=index)
-                tasks.append(task_of(first, int(rows[-1]) + 1 - first, entries, copies))
-        return tasks, placed, tuple(lost)
+            index = population.source_index.copy()
+            index[needed] = traced.rows.source_index
+            placed[generation] = replace(population, source_index=index)
+            is_lost[generation] = index == LOST
+        whole = [
+            task
+            for task in tasks
+            if not any(
+                is_lost[generation][rows].any()
+                for generation, rows in self._rows_needed(populations, [task]).items()
+            )
+        ]
+        return whole, placed, tuple(lost)
+
+    def _rows_needed(
+        self, populations: dict[int, Population], tasks: Sequence[Task]
+    ) -> dict[int, NDArray[np.int64]]:
+        """By generation, the rows that shards are made of."""
+        pools = self._pools(populations)
+        everyone = [populations[entry.generation] for entry in self.manifest.populations]
+        return rows_needed(pools, self._pipeline, self.manifest.seed, everyone, tasks)
+
+    def _pools(self, populations: dict[int, Population]) -> PartnerPools | None:
+        entries = self.manifest.populations
+        everyone = [populations[entry.generation] for entry in entries]
+        return pools_of(self._pipeline, entries, everyone)
+
+    @property
+    def _pipeline(self) -> Pipeline:
+        return from_canonical_text(self.manifest.pipeline)
 
     def rebuild(self, tasks: Sequence[Task], populations: dict[int, Population]) -> list[Done]:
         """Writes the shards that come out as promised."""
@@ -178,13 +209,14 @@ class _Repair:
         workshop = Workshop(
             self.directory,
             self.source,
-            from_canonical_text(self.manifest.pipeline),
+            self._pipeline,
             self.manifest.seed,
             self.manifest.value_range,
             promised={entry.file: entry.file_sha256 for entry in self.manifest.shards},
         )
         grouped = shared_out(tasks, self.crew.workers)
-        return execute(workshop, grouped, populations.__getitem__, self.crew)
+        pools = self._pools(populations)
+        return execute(workshop, grouped, populations.__getitem__, self.crew, pools)
 
 
 def _rebuildable(damages: Sequence[Damage]) -> list[ShardEntry]:

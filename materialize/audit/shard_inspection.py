@@ -4,8 +4,10 @@ Every check looks only where the one before found nothing: a file that is not th
 parsed, and what cannot be parsed is not compared with anything.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +24,15 @@ from materialize.errors import (
     ShardUntrustedError,
 )
 from materialize.manifest import SHARDS_DIRECTORY, shard_path
+from materialize.partner_images import PartnerImages
+from materialize.partners import Pairing
 from materialize.planning import take_rows
 from materialize.population.identity import ID_BYTES
 from materialize.population.table import Population
 from materialize.receipts import RECEIPTS_DIRECTORY, Receipt, receipt_path
+from materialize.shards.columns import fields_digest
 from materialize.shards.digests import leaf_digests, leaf_ranges
-from materialize.shards.layout import ShardEntry, fields_digest, rows_digest
+from materialize.shards.layout import ShardEntry, rows_digest
 from materialize.shards.mapping import map_file
 from materialize.shards.reader import ShardReader
 from pipelines.user_code import user_code_of
@@ -44,6 +49,9 @@ class RunCheck:
     """The run's rows, as traced in the source; None if the population is damaged."""
     held: tuple[NDArray[np.int64], ...] = ()
     """For each shard, which of the run's rows it holds; empty if the population is damaged."""
+    pairings: Mapping[int, Pairing] = field(default_factory=dict)
+    """By copy, whom its rows are mixed with, as traced in the source; empty where that is not
+    known."""
 
     def rows_of(self, place: int) -> Population | None:
         """The rows that one of the shards holds."""
@@ -81,7 +89,7 @@ class Inspector:
     def inspect(self, check: RunCheck) -> Findings:
         """Checks the shards of one run, copy by copy."""
         findings = Findings()
-        prepared = self._prepared(check, findings)
+        prepared, partners = self._prepared(check, findings), self._partners(check)
         for place, (entry, chosen) in enumerate(zip(check.entries, check.chosen, strict=True)):
             findings.num_rows += entry.spec.num_rows
             rows = check.rows_of(place)
@@ -92,7 +100,10 @@ class Inspector:
             try:
                 with ShardReader(shard_path(self.directory, entry.file), entry) as reader:
                     self._read(reader, findings)
-                    compared = self._compare(reader, rows, sources, chosen, findings)
+                    pairing = check.pairings.get(entry.spec.copy)
+                    compared = self._compare(
+                        reader, rows, sources, (pairing, partners), chosen, findings
+                    )
                     findings.damages += compared
             except (ShardError, OSError) as error:
                 findings.damages.append(self._damage(entry, rows, error))
@@ -111,6 +122,16 @@ class Inspector:
             locator = str(error.facts.get("locator", f"one of {len(wanted)} images"))
             findings.undecodable.append((locator, str(error)))
             return None
+
+    def _partners(self, check: RunCheck) -> PartnerImages | None:
+        """What the rows are mixed with that any of the shards needs, if it is not lost."""
+        if self.regenerator is None:
+            return None
+        found = {
+            copy: pairing.without(pairing.population.source_index == LOST)
+            for copy, pairing in check.pairings.items()
+        }
+        return self.regenerator.partner_images(found)
 
     def _read(self, reader: ShardReader, findings: Findings) -> None:
         """A shard by itself: its length, its bytes, its structure.
@@ -142,31 +163,44 @@ class Inspector:
         reader: ShardReader,
         run: Population | None,
         prepared: Prepared | None,
+        mixed: tuple[Pairing | None, PartnerImages | None],
         chosen: NDArray[np.int64],
         findings: Findings,
     ) -> list[Damage]:
         """What of a sound shard is not what its sources give; ``run``: the rows it holds."""
         if self.regenerator is None:
             return []
-        if run is None or prepared is None:
+        entry = reader.entry
+        damages: list[Damage] = []
+        pairing, partners = mixed
+        is_unknown = bool(entry.spec.partners_digest) and pairing is None
+        if run is None or prepared is None or partners is None or is_unknown:
             findings.num_rows_skipped += len(chosen)
             return []
-        entry, damages = reader.entry, []
-        pipeline, seed = self.regenerator.pipeline, self.regenerator.seed
-        for name, expected in drawn_columns(pipeline, seed, run, entry.spec).items():
-            findings.num_draws_compared += len(expected)
-            differs = (reader.columns[name] != expected).reshape(len(expected), -1)
-            rows = np.flatnonzero(differs.any(axis=1))
-            if len(rows):
-                detail = f"{name} are not those that pipeline, seed and sample id give"
-                damages.append(_shard_damage("draws-differ", entry, run, rows, detail))
-        there = chosen[run.source_index[chosen] != LOST]
-        findings.num_rows_compared += len(there)
+        columns = drawn_columns(
+            self.regenerator.pipeline, self.regenerator.seed, run, entry.spec, pairing
+        )
+        findings.num_draws_compared += entry.spec.num_rows if columns else 0
+        damages += _other_columns(reader, run, columns)
+        is_lost = run.source_index == LOST
+        if pairing is not None:
+            is_lost |= pairing.without(pairing.population.source_index == LOST).rows != pairing.rows
+        there = chosen[~is_lost[chosen]]
         findings.num_rows_skipped += len(chosen) - len(there)
-        rows = self.regenerator.differing(run, reader, prepared, there)
+        try:
+            rows = self.regenerator.differing(run, reader, prepared, there, partners)
+        except ShardError:
+            raise
+        except MaterializeError as error:  # a partner's
+            findings.undecodable.append((str(error.facts.get("locator", "")), str(error)))
+            findings.num_rows_skipped += len(there)
+            return damages
+        findings.num_rows_compared += len(there)
         if len(rows):
             detail = f"{len(rows)} of {len(there)} regenerated rows have other pixels"
-            inexact = [s.title for s in user_code_of(pipeline.steps) if not s.exact]
+            inexact = [
+                s.title for s in user_code_of(self.regenerator.pipeline.steps) if not s.exact
+            ]
             if inexact:
                 detail += f" here; {' and '.join(inexact)} promised them nowhere else"
             found = _shard_damage("pixels-differ", entry, run, rows, detail)
@@ -195,6 +229,24 @@ class Inspector:
         elif isinstance(error, OSError):
             kind = "shard-unreadable"
         return _shard_damage(kind, entry, run, rows, detail)
+
+
+def _other_columns(
+    reader: ShardReader, run: Population, columns: Mapping[str, NDArray[Any]]
+) -> Iterator[Damage]:
+    """What beside the pixels is not what it should be.
+
+    Args:
+        reader: a shard.
+        run: the rows it holds.
+        columns: what should stand there, by name.
+    """
+    for name, expected in columns.items():
+        is_other = (reader.columns[name] != expected).reshape(len(expected), -1).any(axis=1)
+        if is_other.any():
+            detail = f"{name} are not those that pipeline, seed and sample id give"
+            rows = np.flatnonzero(is_other)
+            yield _shard_damage("draws-differ", reader.entry, run, rows, detail)
 
 
 def _damaged_rows(directory: Path, entry: ShardEntry) -> tuple[NDArray[np.int64], str]:

@@ -3,8 +3,9 @@
 What verifies, repairs or explains starts here. Nothing is built and no source is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from materialize.manifest import (
     manifest_name,
     shard_path,
 )
+from materialize.partners import Pairing, PartnerPools, pools_of
 from materialize.planning import Task, checked_population, held_rows
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry, ShardSpec
@@ -28,7 +30,7 @@ RunKey = tuple[int, str, int]
 """Generation, split and run: the shards of one run hold the same rows."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StandingDataset:
     """A dataset whose manifest and populations were read and checked."""
 
@@ -74,6 +76,29 @@ class StandingDataset:
         """The rows that any of a run's shards holds, ascending."""
         held = [self.rows_of(entry.spec) for entry in entries]
         return np.unique(np.concatenate(held))
+
+    def pairings(
+        self, generation: int, rows: Mapping[int, NDArray[np.int64]]
+    ) -> dict[int, Pairing]:
+        """Whom some images are mixed with, by copy; nothing where no step mixes.
+
+        Args:
+            generation: of the images.
+            rows: by copy, rows of its population; untouched images and other splits are not mixed.
+        """
+        training = self.population_of(generation).split_rows("train")
+        mixed = {
+            copy: here for copy, here in rows.items()
+            if copy >= 0 and len(here) and int(here[0]) in training
+        }  # fmt: skip
+        if self.pools is None or not mixed:
+            return {}
+        return self.pools.pairings(self.pipeline, self.manifest.seed, generation, mixed)
+
+    @cached_property
+    def pools(self) -> PartnerPools | None:
+        """Whom training images are mixed with; None where no step mixes."""
+        return pools_of(self.pipeline, self.manifest.populations, self.populations)
 
     def first_trained_population(self) -> Population:
         """That of the first generation with training images: removal may have emptied others."""

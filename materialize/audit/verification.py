@@ -28,6 +28,7 @@ from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import ConfigError, ManifestError, ManifestMissingError
 from materialize.executor import Crew
 from materialize.manifest import Manifest, load_latest
+from materialize.partners import NOBODY, PartnerPools, pools_of
 from materialize.planning import checked_population, held_rows, take_rows
 from materialize.plans import plan_name, read_plan
 from materialize.population.table import Population
@@ -174,15 +175,20 @@ class _Verification:
         chosen = chosen_rows(self.manifest, rows) if self.source is not None else {}
         traced = dict(populations)
         lost: list[LostRecord] = []
+        partners = self._partner_rows(populations, runs, chosen)
         for generation, population in populations.items():
             wanted = self._wanted_rows(population, runs, chosen, generation)
+            wanted = np.union1d(wanted, partners.get(generation, wanted))
             if self.source is not None and len(wanted):
                 found = trace(self.source, population, wanted, self.crew)
                 index = population.source_index.copy()
                 index[wanted] = found.rows.source_index
                 traced[generation] = replace(population, source_index=index)
                 lost += found.lost
-        checks = (self._check(traced.get(key[0]), entries, chosen) for key, entries in runs.items())
+        pools = self._pools(traced)
+        checks = (
+            self._check(traced.get(key[0]), entries, chosen, pools) for key, entries in runs.items()
+        )
         return checks, lost
 
     def _check(
@@ -190,6 +196,7 @@ class _Verification:
         population: Population | None,
         entries: Sequence[ShardEntry],
         chosen: dict[str, NDArray[np.int64]],
+        pools: PartnerPools | None,
     ) -> RunCheck:
         """What is to be done about the shards of one run."""
         wanted = tuple(chosen.get(entry.file, np.empty(0, np.int64)) for entry in entries)
@@ -198,13 +205,52 @@ class _Verification:
         held = [self._held(population, entry) for entry in entries]
         rows = np.unique(np.concatenate(held))
         places = tuple(np.searchsorted(rows, here) for here in held)
-        return RunCheck(tuple(entries), wanted, take_rows(population, rows), places)
+        mixed = {
+            e.spec.copy: r for e, r in zip(entries, held, strict=True) if e.spec.partners_digest
+        }
+        pairings = {}
+        if pools is not None and mixed:
+            pipeline, generation = (
+                from_canonical_text(self.manifest.pipeline),
+                entries[0].spec.generation,
+            )
+            pairings = pools.pairings(pipeline, self.manifest.seed, generation, mixed)
+        return RunCheck(tuple(entries), wanted, take_rows(population, rows), places, pairings)
 
     def _held(self, population: Population, entry: ShardEntry) -> NDArray[np.int64]:
         """The rows of its generation's population that a shard holds."""
         there = self.manifest.populations[entry.spec.generation - 1]
         first = run_start(population, entry.spec, there)
         return held_rows(population, first, entry.spec, self.manifest.copies)
+
+    def _pools(self, populations: dict[int, Population]) -> PartnerPools | None:
+        """Whom images are mixed with; None where nobody is, or where that is not known."""
+        if self.source is None or len(populations) < len(self.manifest.populations):
+            return None
+        pipeline = from_canonical_text(self.manifest.pipeline)
+        everyone = [populations[entry.generation] for entry in self.manifest.populations]
+        return pools_of(pipeline, self.manifest.populations, everyone)
+
+    def _partner_rows(
+        self,
+        populations: dict[int, Population],
+        runs: dict[RunKey, list[ShardEntry]],
+        chosen: dict[str, NDArray[np.int64]],
+    ) -> dict[int, NDArray[np.int64]]:
+        """By generation, the rows that chosen rows are mixed with."""
+        pools = self._pools(populations)
+        if pools is None:
+            return {}
+        found = np.zeros(len(pools.population), bool)
+        pipeline, seed = from_canonical_text(self.manifest.pipeline), self.manifest.seed
+        for (generation, _, _), entries in runs.items():
+            for entry in entries:
+                if entry.spec.partners_digest:
+                    held = self._held(populations[generation], entry)
+                    rows = pools.rows_at(generation, held[chosen[entry.file]])
+                    drawn = pools.pair(pipeline, seed, rows, entry.spec.copy).rows
+                    found[drawn[drawn != NOBODY]] = True
+        return pools.by_generation(found)
 
     def _wanted_rows(
         self,

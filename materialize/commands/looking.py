@@ -33,13 +33,11 @@ _COLORS = {"error": "red", "warning": "yellow", "question": "cyan"}
     ),
 )
 @job_options("Images", "Which images", "Augmentation", "Output", "Work")
-@click.option("--folds", type=click.IntRange(2, 127), metavar="N",
-              help="Also deal the training images into folds, and look at these.")  # fmt: skip
 @click.option("--near-duplicates/--no-near-duplicates", "searched", default=None,
               help="Look for pictures that are there twice, encoded again, resized or slightly "
               "cropped; unless given, where that takes seconds.")  # fmt: skip
 @JSON
-def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any) -> int:
+def check(as_json: bool, searched: bool | None, **given: Any) -> int:
     """Say what is wrong with a pipeline for these images, before anything is written.
 
     Errors mean that a build should not be begun (exit code 1), warnings that something is probably
@@ -51,7 +49,7 @@ def check(as_json: bool, folds: int | None, searched: bool | None, **given: Any)
     from materialize.suitability import check_suitability
 
     job = job_of(given)
-    intention, options = replace(intention_of(job), folds=folds), options_of(job)
+    intention, options = intention_of(job), options_of(job)
     source, population = _scanned(job)
     crew, alike = options.crew, None
     if searched or (searched is None and is_quickly_searched(population)):
@@ -202,7 +200,7 @@ def preview(
 
     The copies are those that a build with the same seed stores, with the parameters that make them.
     """
-    from materialize.assembly import has_pipeline, pipeline_of
+    from materialize.assembly import folds_of, has_pipeline, pipeline_of
     from materialize.atomic import write_file
     from materialize.pictures.gallery import GalleryOptions, draw_gallery
     from materialize.pictures.sheet import png_bytes
@@ -210,7 +208,10 @@ def preview(
     if Path(png).suffix.lower() != ".png":
         raise click.UsageError(f"--output: expected a .png, got {png}")
     job = job_of(given)
-    options = GalleryOptions(kind=kind, seed=job.seed, num_images=num_images, images=images)
+    options = GalleryOptions(
+        kind=kind, seed=job.seed, num_images=num_images, images=images,
+        folds=None if job.folds is None else folds_of(job),
+    )  # fmt: skip
     if job.copies is not None:
         options = replace(options, copies=job.copies)
     pipeline = pipeline_of(job) if has_pipeline(job) else None

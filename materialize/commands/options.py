@@ -89,7 +89,7 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
         _option("allow_label_conflicts", "Let `check` accept equal images under different labels."),
         _option("split", "Cut a source without splits of its own, by class and keeping groups and "
                 "equal images together, such as 0.8/0.1/0.1 or 0.8/0.2.", metavar="TRAIN/VAL/TEST"),
-        _option("split_seed", "Which cut of that kind, and which folds.", type=int, metavar="N"),
+        _option("split_seed", "Which cut of that kind.", type=int, metavar="N"),
     ),
     "Augmentation": (
         _option("pipeline", "A preset or a .toml file; see `materialize transforms`.",
@@ -105,6 +105,10 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
                 metavar="max|N|FILE"),
         _option("balance_cap", "Most draws of an image in an epoch, on average over its class.",
                 type=int, metavar="N"),
+        _option("folds", "How many folds will be trained on: images are then mixed (mixup, cutmix) "
+                "with those of their own fold alone. `check` deals and looks at them.",
+                type=int, metavar="N"),
+        _option("fold_seed", "Which folds of that number.", type=int, metavar="N"),
         _option("storage", "What is stored of an image: pixels (its copies), prefix (untouched and "
                 "resized; copies are made at reading), or recipe (no image at all).", **_TEXT),
         _option("originals", "Also store the untouched images, of every split."),

@@ -92,7 +92,7 @@ def training_loader(
         return AugmentingLoader(
             foundation.source, pipeline, batch_size=size, seed=seed, samples=samples,
             augmentation_seed=manifest.seed, population=foundation.population,
-            value_range=manifest.value_range,
+            value_range=manifest.value_range, pools=foundation.opened.standing.pools,
         )  # fmt: skip
     if arm.kind == "prefix":
         return PrefixLoader(foundation.directory, batch_size=size, seed=seed, samples=samples)

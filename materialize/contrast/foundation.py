@@ -172,7 +172,7 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
     source = excerpt_of(prepared.source, job.excerpt)
     images = replace(
         job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True,
-        storage="pixels",
+        storage="pixels", folds=job.folds if job.fold_kind == "stratified" else None,
     )  # fmt: skip
     pipeline, options, recipe = pipeline_of(images), options_of(images), recipe_of(images)
     population = scanned(source, options, (), progress)

@@ -49,7 +49,7 @@ from materialize.training.settings import TrainingSettings
 
 _DECIDED_HERE = {
     "copies", "seed", "originals", "output", "parameters", "part", "max_seconds", "batch_size",
-    "strict",
+    "strict", "folds", "fold_seed",
 }  # fmt: skip
 """Options of a build that a contrast does not take: it decides them itself."""
 _IMAGE_OPTIONS = tuple(name for name in OPTION_NAMES if name not in _DECIDED_HERE)

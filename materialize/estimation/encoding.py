@@ -7,6 +7,7 @@ neighbouring rows.
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from materialize import planning
 from materialize.estimation.pools import Drawn
 from materialize.job import Workshop, decoded, render
+from materialize.partner_images import PartnerImages
+from materialize.partners import PartnerPools
 from materialize.recipe import Recipe
 from materialize.shards.codecs import Codec, decode_block, encode_block, find_codec
 from materialize.shards.columns import Column
@@ -165,6 +168,7 @@ class Bench:
                 Path(), drawn.source, self.pipeline, self.recipe.seed, self.recipe.value_range
             )
             spec = self._spec(drawn)
+            partners = self._partners(drawn, copies)
             for copy in copies:
                 began = time.perf_counter()
                 words = self.pipeline.draw(self.recipe.seed, drawn.rows.ids, copy)
@@ -172,10 +176,22 @@ class Bench:
                     spec, sample_ids=drawn.rows.ids, labels=drawn.rows.labels,
                     class_names=drawn.rows.class_names,
                 ) as shard:  # fmt: skip
-                    render(workshop, images, words, shard)
+                    render(workshop, images, words, shard, partners)
                     self.render.add(began, len(drawn.rows), shard.images.nbytes)
                     found.append(Rendered("copy", shard.images.copy()))
         return found
+
+    def _partners(self, drawn: Drawn, copies: Sequence[int]) -> PartnerImages:
+        """What the images are mixed with: each other, as good as any."""
+        pairings = {}
+        if self.pipeline.is_mixing:
+            training = replace(drawn.rows, splits=np.zeros_like(drawn.rows.splits))
+            rows = np.arange(len(training))
+            pairings = PartnerPools.of_one(training).pairings(
+                self.pipeline, self.recipe.seed, 1, dict.fromkeys(copies, rows)
+            )
+        prepare = partial(decoded, drawn.source, self.pipeline)
+        return PartnerImages(pairings, self.pipeline, self.recipe.seed, prepare)
 
     def _spec(self, drawn: Drawn) -> ShardSpec:
         """Of a raw shard with these rows alone and nothing beside them."""

@@ -20,10 +20,11 @@ from materialize import planning
 from materialize.atomic import make_directory
 from materialize.errors import StorageError
 from materialize.estimation.pools import Drawn
-from materialize.executor import Crew
+from materialize.executor import Crew, pairings_of
 from materialize.job import Workshop, run_task
 from materialize.manifest import SHARDS_DIRECTORY
 from materialize.parallel import spread
+from materialize.partners import PartnerPools
 from materialize.population import Population
 from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.recipe import Recipe
@@ -205,7 +206,10 @@ def _try(trial: _Trial) -> _Tried:
     seconds = dict.fromkeys(_shards_by_kind(trial.recipe), 0.0)
     load_s, write_s, num_bytes = 0.0, 0.0, 0
     last = time.perf_counter()
-    for done in run_task(trial.workshop, task, rows):
+    pools = PartnerPools.of_one(rows) if trial.workshop.pipeline.is_mixing else None
+    for done in run_task(
+        trial.workshop, task, rows, pairings_of(trial.workshop, task, rows, pools)
+    ):
         now, laps = time.perf_counter(), done.timings_s
         seconds[done.entry.spec.kind] += now - last - laps.get("decode", 0.0)
         load_s += laps.get("decode", 0.0)

@@ -4,7 +4,8 @@
     OUTPUT/train/daisy/<sample id>-original.png
     OUTPUT/index.csv        RFC 4180; one row for each picture, in the order of the export
 
-The table's columns are `COLUMNS`, then one for each number of each field, then one for each drawn
+The table's columns are `COLUMNS`, of mixed images `PARTNER_COLUMNS`, one for each number of each
+field, then one for each drawn
 parameter. Pictures are many, so they
 come to the disk together now and then: after a kill, those behind the last such point are written
 again and the others are kept.
@@ -24,7 +25,14 @@ from materialize.atomic import make_directory
 from materialize.canonical import sha256_hex
 from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file, write_quickly
-from materialize.export.items import Item, Part, field_cells, field_columns, parameter_columns
+from materialize.export.items import (
+    PARTNER_COLUMNS,
+    Item,
+    Part,
+    field_cells,
+    field_columns,
+    parameter_columns,
+)
 from materialize.export.ledger import ExportedFile, check_sizes
 from materialize.export.naming import folder_names
 from materialize.export.pictures import encode_picture, suffix_of
@@ -111,11 +119,12 @@ def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]
     folders = dict(zip(names, folder_names(names), strict=True))
     drawn = parameter_columns(parts[0].pipeline)
     numbers = field_columns(parts[-1].samples.schema.fields)
+    partners = PARTNER_COLUMNS if any(part.mixing for part in parts) else {}
     num_bytes = 0
     with streamed_file(output / INDEX_FILE) as file:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
         table = csv.writer(text)
-        table.writerow([*COLUMNS, *numbers, *drawn])
+        table.writerow([*COLUMNS, *partners, *numbers, *drawn])
         for part in parts:
             kept = export.ledger.done.get(part.split, 0)
             writer = _Writer(part, output, export.options.form, folders, kept)
@@ -123,11 +132,11 @@ def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]
                 make_directory(output / folder)
             for pictures in _pictures(export, writer):
                 num_bytes += sum(picture.num_bytes for picture in pictures)
-                table.writerows(_row(picture, len(drawn)) for picture in pictures)
+                table.writerows(_row(p, len(partners), len(drawn)) for p in pictures)
         text.detach()  # flushes; closing it would close the file before it is on the disk
     total = sum(map(len, parts))
     facts = {
-        "columns": {**COLUMNS, **numbers, **drawn},
+        "columns": {**COLUMNS, **partners, **numbers, **drawn},
         "folders": folders,
         "pictures": {"num_images": total, "num_bytes": num_bytes},
     }
@@ -166,12 +175,13 @@ def _folders(part: Part, folders: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _row(picture: _Picture, num_parameters: int) -> list[object]:
+def _row(picture: _Picture, num_partner_columns: int, num_parameters: int) -> list[object]:
     """A picture's row in the table; floats are written so that reading gives the same ones."""
     item = picture.item
     drawn = item.parameters or ("",) * num_parameters
+    partner = ("",) * num_partner_columns if item.partner is None else item.partner.values()
     return [
         picture.path, item.split, item.class_name, item.label if item.label >= 0 else "",
-        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256,
+        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256, *partner,
         *field_cells(item), *drawn,
     ]  # fmt: skip

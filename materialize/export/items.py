@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.loader.feeds import Feed
+from materialize.loader.mixing import Mixing
 from materialize.loader.order import ORIGINAL, EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
@@ -27,6 +28,34 @@ _Result = TypeVar("_Result")
 
 _CHUNK_BYTES = 4 * 2**20
 """Pixels that are read at once."""
+
+
+PARTNER_COLUMNS = {
+    "partner_sample_id": "of what the image is mixed with; its own where it is not mixed",
+    "partner_class": "the name of that image's class; empty for none",
+    "partner_label": "its number; empty for none",
+    "label_weight": "share of the image's own class in [0, 1]; its partner's has the rest",
+}
+"""What is said besides of images that are mixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPartner:
+    """What an image is mixed with."""
+
+    sample_id: str
+    """32 hex digits."""
+    label: int
+    """-1 for none."""
+    class_name: str
+    """Empty for none."""
+    weight: float
+    """The share of the image's own label."""
+
+    def values(self) -> tuple[object, ...]:
+        """In the order of `PARTNER_COLUMNS`."""
+        label = self.label if self.label >= 0 else ""
+        return (self.sample_id, self.class_name, label, self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +78,8 @@ class Item:
     fields: Mapping[str, Any]
     """JSON-ready, by name: the number of a weight, the name of a label, numbers by name of several
     labels or values."""
+    partner: ItemPartner | None = None
+    """None in a part that is not mixed; the image itself where it alone is not."""
 
     @property
     def name(self) -> str:
@@ -74,6 +105,8 @@ class Part:
     """(n,) sizes of the samples when the first random step sees them."""
     pipeline: Pipeline
     seed: int
+    mixing: Mixing | None = None
+    """None where no step mixes."""
 
     def __len__(self) -> int:
         return len(self.order)
@@ -111,7 +144,7 @@ class Part:
     def items(self, start: int, stop: int) -> list[Item]:
         """The items [start, stop) without their pixels."""
         rows, copies = self.order.at(start, stop)
-        drawn = self._drawn(rows, copies)
+        drawn, partners = self._drawn(rows, copies), self._partners(rows, copies)
         names = self.samples.class_names
         return [
             Item(
@@ -123,9 +156,26 @@ class Part:
                 locator=self.locators[row],
                 parameters=() if copy == ORIGINAL else tuple(drawn[place].tolist()),
                 fields=_field_facts(self.samples, row),
+                partner=partners[place] if partners else None,
             )
             for place, (row, copy) in enumerate(zip(rows.tolist(), copies.tolist(), strict=True))
         ]
+
+    def _partners(
+        self, rows: NDArray[np.int64], copies: NDArray[np.int64]
+    ) -> list[ItemPartner] | None:
+        """What some items are mixed with, themselves where they are not."""
+        if self.mixing is None:
+            return None
+        mixed, names = self.mixing.of(rows, copies), self.samples.class_names
+        partners = np.where(mixed.partners < 0, rows, mixed.partners)
+        return [
+            ItemPartner(bytes(sample_id).hex(), label, names[label] if label >= 0 else "", weight)
+            for sample_id, label, weight in zip(
+                self.samples.ids[partners], mixed.labels.tolist(), mixed.weights.tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
 
     def _drawn(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[np.float64]:
         """(m, names) drawn parameters; what stands in the rows of untouched images means nothing.

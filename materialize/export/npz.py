@@ -8,6 +8,11 @@
     field_…      (n, …)         one for each field; ``field_…_names`` says what its columns or
                                 numbers are, and is absent for weights
 
+and, where images are mixed,
+
+    partner_labels  (n,)  int32    of what each is mixed with, its own where it is not
+    label_weights   (n,)  float32  the share of its own label; the partner's has the rest
+
 `numpy.savez` needs all images in memory. Here the header of each array is followed by its rows as
 they are read. Arrays are stored, not compressed, so the size is known before.
 """
@@ -73,6 +78,10 @@ def _arrays(part: Part) -> dict[str, NDArray[Any]]:
         arrays[f"field_{field.name}"] = samples.fields[field.name][rows]
         if field.names:
             arrays[f"field_{field.name}_names"] = np.array(field.names, dtype=np.str_)
+    if part.mixing is not None:
+        mixed = part.mixing.of(rows, arrays["copies"])
+        arrays["partner_labels"] = mixed.labels.astype("<i4")
+        arrays["label_weights"] = mixed.weights.astype("<f4")
     return arrays
 
 

@@ -13,9 +13,9 @@ from materialize.errors import SourceError
 from materialize.executor import Crew
 from materialize.export.items import Part
 from materialize.export.options import ALL, ORIGINALS, ExportOptions
-from materialize.feasibility import copy_shape, original_shape
-from materialize.job import prepared_canvas
+from materialize.feasibility import copy_shape, original_shape, prepared_canvas
 from materialize.loader.feeds import Feed
+from materialize.loader.mixing import Mixing
 from materialize.loader.opening import OpenDataset
 from materialize.loader.order import ORIGINAL
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
@@ -44,16 +44,18 @@ def parts_of(dataset: OpenDataset, options: ExportOptions, *, workers: int = 1) 
     for split in options.splits or there:
         samples = dataset.samples(split)
         copies = _copies(dataset, split, options)
+        mixing = dataset.mixing(samples) if set(copies) != {ORIGINAL} else None
         rows = take_rows(_joined(populations, split), samples.places)
         parts.append(
             Part(
                 samples=samples,
                 copies=copies,
-                feed=_feed(dataset, samples, copies, rows, workers),
+                feed=_feed(dataset, samples, copies, rows, workers, mixing),
                 locators=rows.locators,
                 canvas=prepared_canvas(dataset.standing.pipeline, rows),
                 pipeline=dataset.standing.pipeline,
                 seed=dataset.standing.manifest.seed,
+                mixing=mixing,
             )
         )
     return tuple(parts)
@@ -74,6 +76,7 @@ def _feed(
     copies: tuple[int, ...],
     rows: Population,
     workers: int,
+    mixing: Mixing | None,
 ) -> Feed:
     """What gives the pixels of some copies."""
     manifest, pipeline = dataset.standing.manifest, dataset.standing.pipeline
@@ -93,7 +96,7 @@ def _feed(
     )
     return RenderedFeed(
         images, samples, pipeline, seed=manifest.seed, image_shape=shape,
-        value_range=manifest.value_range,
+        value_range=manifest.value_range, mixing=mixing,
     )  # fmt: skip
 
 

@@ -11,6 +11,8 @@
         copy           int64   −1 for the untouched image
         field/…        float   the numbers of a field, in the order of its names; the name of a
                                label, as bytes
+        partner/class/label, partner/class/text, partner/sample_id, label_weight (float): what an
+                               image is mixed with, itself where it is not; absent without mixing
 
 TensorFlow writes the records, so that what it reads is what it wrote.
 """
@@ -29,6 +31,7 @@ from materialize.export.options import RAW
 from materialize.export.pictures import encode_picture, suffix_of
 from materialize.libraries import load_library
 
+_PARTNER_BYTES = 200
 _BESIDE_BYTES = 300
 """Of a record, beside the pixels: names of features, the id, checksums."""
 
@@ -50,7 +53,8 @@ def write_tfrecord(export: Assignment) -> tuple[list[ExportedFile], dict[str, An
 
 def num_bytes(part: Part) -> int:
     """Of a part's files with raw images, but for the names of classes."""
-    return len(part) * (part.row_bytes + _BESIDE_BYTES)
+    beside = _BESIDE_BYTES if part.mixing is None else _BESIDE_BYTES + _PARTNER_BYTES
+    return len(part) * (part.row_bytes + beside)
 
 
 def _name(split: str, number: int, total: int) -> str:
@@ -104,6 +108,11 @@ def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> byt
         "sample_id": item.sample_id.encode(),
         "copy": item.copy,
     }
+    partner = item.partner
+    if partner is not None:
+        values["partner/class/label"] = partner.label
+        values["partner/class/text"] = partner.class_name.encode("utf-8", "surrogateescape")
+        values["partner/sample_id"] = partner.sample_id.encode()
     features = {
         name: train.Feature(bytes_list=train.BytesList(value=[value]))
         if isinstance(value, bytes)
@@ -118,6 +127,9 @@ def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> byt
             numbers = list(found.values()) if isinstance(found, dict) else [found]
             value = train.FloatList(value=numbers)
             features[f"field/{name}"] = train.Feature(float_list=value)
+    if partner is not None:
+        weight = train.FloatList(value=[partner.weight])
+        features["label_weight"] = train.Feature(float_list=weight)
     example = train.Example(features=train.Features(feature=features))
     serialized: bytes = example.SerializeToString(deterministic=True)
     return serialized

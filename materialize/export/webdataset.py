@@ -3,7 +3,8 @@
     train-000000.tar
         <sample id>-c00000.png      the picture
         <sample id>-c00000.cls      the label's number, as text; absent where there is none
-        <sample id>-c00000.json     class, split, sample_id, copy, source, drawn parameters, fields
+        <sample id>-c00000.json     class, split, sample_id, copy, source, drawn parameters, fields;
+                                    of mixed images `PARTNER_COLUMNS` besides
 
 Members have no owner and the date 1970, so equal datasets give equal files.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file
-from materialize.export.items import Item, Part, parameter_columns
+from materialize.export.items import PARTNER_COLUMNS, Item, Part, parameter_columns
 from materialize.export.ledger import ExportedFile
 from materialize.export.pictures import encode_picture, suffix_of
 
@@ -84,6 +85,8 @@ def _members(
     }
     if item.fields:
         facts["fields"] = item.fields
+    if item.partner is not None:
+        facts |= zip(PARTNER_COLUMNS, item.partner.values(), strict=True)
     members = [(suffix_of(form), picture), ("json", json.dumps(facts).encode())]
     if item.label >= 0:
         members.append(("cls", str(item.label).encode()))

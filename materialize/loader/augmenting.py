@@ -5,15 +5,18 @@ that has as many copies as there are epochs.
 """
 
 from pathlib import Path
+from typing import Any
 
 from materialize.builder import as_source
 from materialize.feasibility import check_feasible, copy_shape
 from materialize.loader.loader import Loader
+from materialize.loader.mixing import mixing_of
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL, Visits
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
 from materialize.loader.rendered_targets import PreparesTargets, RenderedTargets
 from materialize.loader.samples import Samples, split_samples
+from materialize.partners import PartnerPools, with_folds
 from materialize.population import Balance, Population, ScanOptions, balanced, scan
 from materialize.recipe import Recipe
 from materialize.sources.arrays import ArraySource
@@ -40,6 +43,9 @@ class AugmentingLoader(Loader):
             are decoded already.
         value_range: for float32 images, the values that mean black and white.
         standardizer: makes batches float32; the one of a dataset, or of one's own statistics.
+        folds: number and seed of the folds that samples are of, where a step mixes images: only
+            those of one fold are mixed.
+        pools: of a dataset, for the very partners it has: `StandingDataset.pools`.
         options: everything else; what concerns shards is not looked at.
 
     Raises:
@@ -63,6 +69,8 @@ class AugmentingLoader(Loader):
         keep_decoded: bool | None = None,
         value_range: tuple[float, float] | None = None,
         standardizer: Standardizer | None = None,
+        folds: tuple[int, int] | None = None,
+        pools: PartnerPools | None = None,
         options: LoaderOptions = LoaderOptions(),
     ) -> None:
         """Scan the source, unless that was done."""
@@ -78,12 +86,17 @@ class AugmentingLoader(Loader):
         samples = split_samples([population], split) if samples is None else samples
         if keep_decoded is None:
             keep_decoded = isinstance(opened, ArraySource)
+        if not steps.is_mixing:
+            pools = None
+        elif pools is None:
+            pools = PartnerPools.of_one(with_folds(population, folds))
+        mixing = mixing_of(pools, samples, steps, recipe.seed)
         images = PreparedFromSource(opened, population, samples, steps, keep=keep_decoded)
         feed = RenderedFeed(
             images, samples, steps, seed=recipe.seed, image_shape=copy_shape(steps, population),
-            value_range=recipe.value_range,
+            value_range=recipe.value_range, mixing=mixing,
         )  # fmt: skip
-        made_of = {
+        made_of: dict[str, Any] = {
             "feed": "source",
             "contents": images.contents_digest(),
             "value_range": recipe.value_range,
@@ -91,6 +104,8 @@ class AugmentingLoader(Loader):
             "augmentation_seed": recipe.seed,
             "split": samples.split,
         }
+        if mixing is not None:
+            made_of["partners"] = mixing.digest
         targets = None
         if population.schema.moves:
             made_of["targets"] = images.targets_digest()
@@ -98,6 +113,7 @@ class AugmentingLoader(Loader):
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
             pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
+            mixing=mixing,
         )  # fmt: skip
 
 
@@ -136,10 +152,11 @@ class PrefixLoader(Loader):
         originals = opened.feed(samples, (ORIGINAL,))
         stored = opened.targets(samples, (ORIGINAL,), originals)
         images = PreparedFromShards(originals, stored)
+        mixing = opened.mixing(samples)
         feed = RenderedFeed(
             images, samples, pipeline, seed=manifest.seed,
             image_shape=copy_shape(pipeline, opened.standing.populations[0]),
-            value_range=manifest.value_range,
+            value_range=manifest.value_range, mixing=mixing,
         )  # fmt: skip
         made_of = {"feed": "prefix", "manifest": manifest.digest(), "split": samples.split}
         targets = None
@@ -149,6 +166,7 @@ class PrefixLoader(Loader):
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
             pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
+            mixing=mixing,
         )  # fmt: skip
 
 

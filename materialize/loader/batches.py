@@ -2,12 +2,44 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.objects import Objects
+
+
+class Labelled(Protocol):
+    """Some images with their labels."""
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(n,) class numbers; -1 for no label."""
+
+    @property
+    def partner_labels(self) -> NDArray[np.int32] | None:
+        """(n,) of what each image is mixed with, its own where it is not; None without mixing."""
+
+    @property
+    def label_weights(self) -> NDArray[np.float32] | None:
+        """(n,) in [0, 1], the share of the image's own label; the partner's has the rest."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """See `Labelled`."""
+
+    labels: NDArray[np.int32]
+    partner_labels: NDArray[np.int32] | None = None
+    label_weights: NDArray[np.float32] | None = None
+
+    def part(self, here: slice) -> "Labels":
+        """Those of some images that follow each other."""
+        columns = (self.partner_labels, self.label_weights)
+        if columns[0] is None or columns[1] is None:
+            return Labels(self.labels[here])
+        return Labels(self.labels[here], columns[0][here], columns[1][here])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +67,52 @@ class Batch:
     fields: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """(n, …) numbers that nothing moves, by name: several labels, values, weights; see
     `materialize.sources.targets.Field`."""
+    partner_labels: NDArray[np.int32] | None = None
+    """(n,) of what each image is mixed with, its own where it is not; None where no step mixes."""
+    label_weights: NDArray[np.float32] | None = None
+    """(n,) in [0, 1], the share of the image's own label; the partner's has the rest."""
+
+    def soft_labels(self, num_classes: int) -> NDArray[np.float32]:
+        """The share of each class in each image; see `soft_labels`."""
+        return soft_labels(self, num_classes)
 
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
+
+
+def soft_labels(labelled: Labelled, num_classes: int) -> NDArray[np.float32]:
+    """The share of each class in each image: a 1 at the class of one that is not mixed.
+
+    Args:
+        labelled: n images, all of them with a label.
+        num_classes: of the loader.
+
+    Returns:
+        (n, num_classes), rows that sum to 1.
+    """
+    places = np.arange(len(labelled.labels))
+    rows = np.zeros((len(places), num_classes), np.float32)
+    rows[places, labelled.labels] = 1
+    if labelled.partner_labels is not None and labelled.label_weights is not None:
+        rows[places, labelled.labels] = labelled.label_weights
+        rows[places, labelled.partner_labels] += 1 - labelled.label_weights
+    return rows
+
+
+def spread_labels(values: NDArray[np.float32], labelled: Labelled) -> NDArray[np.float32]:
+    """What stands for each image, where something stands for each class.
+
+    Args:
+        values: (k, …) for the classes.
+        labelled: n images, all of them with a label; mixed ones get their share of both classes'.
+
+    Returns:
+        (n, …)
+    """
+    own = values[labelled.labels]
+    if labelled.partner_labels is None or labelled.label_weights is None:
+        return own
+    weights = labelled.label_weights.reshape(-1, *(1,) * (values.ndim - 1))
+    mixed: NDArray[np.float32] = weights * own + (1 - weights) * values[labelled.partner_labels]
+    return mixed

@@ -8,7 +8,6 @@ epoch and the copies in use, and never on threads, prefetching, or where an earl
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from types import TracebackType
@@ -19,12 +18,13 @@ from numpy.typing import NDArray
 
 from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
-from materialize.loader.batches import Batch
+from materialize.loader.batches import Batch, Labels
 from materialize.loader.buffers import BufferPool
 from materialize.loader.epochs import Epochs
 from materialize.loader.feeds import Feed, TargetFeed
+from materialize.loader.mixing import Mixing
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
-from materialize.loader.pace import Pace
+from materialize.loader.pace import Pace, Piece
 from materialize.loader.prefetch import ahead
 from materialize.loader.samples import Samples
 from materialize.loader.starting import note_images
@@ -34,16 +34,6 @@ from pipelines.standardizer import Standardizer
 
 _SLAB_BYTES = 4 * 2**20
 """Pixels fetched per call: small batches share one, so that what a call costs is shared too."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """One rank's part of one global batch: the places [start, stop) of an epoch."""
-
-    index: int
-    start: int
-    stop: int
-    global_stop: int
 
 
 class Loader:
@@ -65,6 +55,7 @@ class Loader:
         standardizer: turns levels into numbers as they are read, so that batches are float32; None
             hands out the levels, four times smaller, for a model that does so in its first layer.
         targets: where masks and objects come from; None where nothing moves with the pixels.
+        mixing: whom the images are mixed with; None where they are not.
     """
 
     def __init__(  # noqa: PLR0913  # whoever makes one has all of these at hand
@@ -79,6 +70,7 @@ class Loader:
         source: dict[str, Any],
         standardizer: Standardizer | None = None,
         targets: TargetFeed | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
         """At the beginning of epoch 0."""
         self.batch_size = whole_number("batch_size", batch_size, 1, 2**31)
@@ -86,7 +78,7 @@ class Loader:
         self.image_shape = feed.image_shape
         self.image_dtype = feed.image_dtype if standardizer is None else np.dtype(np.float32)
         self._feed, self._pace, self._source = feed, pace, source
-        self._standardizer = standardizer
+        self._standardizer, self._mixing = standardizer, mixing
         row_bytes = int(np.prod(self.image_shape)) * self.image_dtype.itemsize
         self._batches_per_slab = max(_SLAB_BYTES // (row_bytes * self.batch_size), 1)
         shape = (self._batches_per_slab * self.batch_size, *self.image_shape)
@@ -117,7 +109,9 @@ class Loader:
         """Batches of a whole epoch on this rank."""
         step = self.batch_size * self._pace.world_size
         whole, rest = divmod(self.num_places, step)
-        return whole + sum(1 for _ in self._pieces(self.num_places, self.num_places - rest))
+        return whole + sum(
+            1 for _ in self._pace.pieces(self.batch_size, self.num_places, self.num_places - rest)
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the current epoch; then the loader stands at the next one."""
@@ -155,7 +149,7 @@ class Loader:
         number = whole_number("epoch", number, 0, 2**32 - 1)
         order = self.order(number)
         place += first_batch * self.batch_size * self._pace.world_size
-        pieces = self._pieces(len(order), min(place, len(order)))
+        pieces = self._pace.pieces(self.batch_size, len(order), min(place, len(order)))
         self._entered = number
         self._begin(order.copies)
         size = self._batches_per_slab
@@ -206,7 +200,9 @@ class Loader:
             raise IndexError(f"batch {index}: expected a number in [0, {len(self)})")
         order = self.order(whole_number("epoch", epoch, 0, 2**32 - 1))
         self.enter_epoch(epoch)
-        pieces = self._pieces(len(order), index * self.batch_size * self._pace.world_size)
+        pieces = self._pace.pieces(
+            self.batch_size, len(order), index * self.batch_size * self._pace.world_size
+        )
         return self._slab(epoch, order, (next(pieces),))[0]
 
     def images(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> NDArray[Any]:
@@ -254,6 +250,25 @@ class Loader:
     def order(self, epoch: int) -> EpochOrder:
         """What stands where in an epoch, from 0."""
         return self._epochs.order(epoch)
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether images have soft labels."""
+        return self._mixing is not None
+
+    def labels(self, rows: NDArray[np.int64], copies: NDArray[np.int64]) -> Labels:
+        """Labels by row and copy: of mixed images also their partners', and the shares.
+
+        Args:
+            rows: (m,) rows of `samples`.
+            copies: (m,) which copy of each; -1 for the untouched image.
+        """
+        own = self.samples.labels[rows]
+        if self._mixing is None:
+            return Labels(own)
+        with self._feed.spent.on("augment"):
+            mixed = self._mixing.of(rows, copies)
+        return Labels(own, mixed.labels, mixed.weights)
 
     def warm_up(self, epoch: int = 0) -> None:
         """Does what a process does once, such as loading compiled code, and hands nothing out.
@@ -322,23 +337,7 @@ class Loader:
         if self._targets is not None:
             self._targets.close()
 
-    def _pieces(self, num_places: int, start: int) -> Iterator[_Piece]:
-        """This rank's part of each global batch from a place on."""
-        pace, size = self._pace, self.batch_size
-        step = size * pace.world_size
-        for first in range(start, num_places, step):
-            stop, index = min(first + step, num_places), first // step
-            count = stop - first
-            if count == step:
-                mine = first + pace.rank * size
-                yield _Piece(index, mine, mine + size, stop)
-            elif not pace.drop_remainder:
-                begin = first + count * pace.rank // pace.world_size
-                end = first + count * (pace.rank + 1) // pace.world_size
-                if begin < end:
-                    yield _Piece(index, begin, end, stop)
-
-    def _slab(self, epoch: int, order: EpochOrder, pieces: tuple[_Piece, ...]) -> list[Batch]:
+    def _slab(self, epoch: int, order: EpochOrder, pieces: tuple[Piece, ...]) -> list[Batch]:
         """Some batches, fetched by one call into one piece of memory."""
         if self._pace.world_size == 1:  # neighbours all: one call
             rows, copies = order.at(pieces[0].start, pieces[-1].stop)
@@ -351,17 +350,19 @@ class Loader:
         if self._targets is not None:
             masks = None if self._mask_pool is None else self._mask_pool.take()[: len(rows)]
             objects = self._targets.fetch(rows, copies, masks)
-        labels = self.samples.labels[rows]
+        labels = self.labels(rows, copies)
         fields = {name: values[rows] for name, values in self.samples.fields.items()}
         batches, begin = [], 0
         for piece in pieces:
             end = begin + piece.stop - piece.start
             here = slice(begin, end)
+            part = labels.part(here)
             batches.append(
-                Batch(images[here], labels[here], rows[here], copies[here], epoch, piece.index,
+                Batch(images[here], part.labels, rows[here], copies[here], epoch, piece.index,
                       piece.global_stop, masks=None if masks is None else masks[here],
                       objects=None if objects is None else objects.take(np.arange(begin, end)),
-                      fields={name: values[here] for name, values in fields.items()})
+                      fields={name: values[here] for name, values in fields.items()},
+                      partner_labels=part.partner_labels, label_weights=part.label_weights)
             )  # fmt: skip
             begin = end
         return batches

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.audit.regeneration import Regenerator, drawn_columns
+from materialize.audit.regeneration import Regenerator, drawn_columns, located
 from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, ShardDamagedError, SourceError
 from materialize.executor import Crew
 from materialize.feasibility import copy_shape
+from materialize.loader.mixing import Mixing, mixing_of
 from materialize.loader.order import ORIGINAL, OrderOptions, one_of
 from materialize.loader.pace import Pace
 from materialize.loader.samples import Samples, fold_samples, split_samples
@@ -129,13 +130,23 @@ class _Again:
             source, self.dataset.pipeline, manifest.seed, manifest.value_range
         )
         all_rows = np.arange(spec.num_rows)
+        pairings, lost = located(source, self.dataset.pairings(spec.generation, {spec.copy: rows}))
+        if lost:
+            raise ShardDamagedError(
+                f"{entry.file} cannot be read, nor be made again: {lost[0]} and {len(lost) - 1} "
+                "more that its images are mixed with are not in the source; name it with source=",
+                {"file": entry.file, "lost": lost},
+            )
+        partners = regenerator.partner_images(pairings)
         prepared = regenerator.prepare(traced.rows, all_rows)
-        images = regenerator.render(traced.rows, spec, prepared, all_rows)
+        images = regenerator.render(traced.rows, spec, prepared, all_rows, partners)
         objects = regenerator.objects(traced.rows, spec, prepared, all_rows)
         columns: dict[str, NDArray[Any]] = {
             "labels": traced.rows.labels,
             "sample_ids": traced.rows.ids,
-            **drawn_columns(self.dataset.pipeline, manifest.seed, traced.rows, spec),
+            **drawn_columns(
+                self.dataset.pipeline, manifest.seed, traced.rows, spec, pairings.get(spec.copy)
+            ),
             **({} if objects is None else columns_of(objects)),
         }
         if content_sha256(spec, columns, block_digests(images.data)) != entry.reading_sha256:
@@ -181,8 +192,32 @@ class OpenDataset:
         return split_samples(self.standing.populations, split)
 
     def fold(self, fold: int, *, folds: int, seed: int = 0) -> tuple[Samples, Samples]:
-        """What one fold of the training part is trained on, and what is held out."""
-        return fold_samples(self.standing.populations, fold, folds=folds, seed=seed)
+        """What one fold of the training part is trained on, and what is held out.
+
+        Raises:
+            ConfigError: there is no such fold, or images are mixed across these folds.
+        """
+        standing = self.standing
+        dealt = standing.manifest.folds
+        if standing.pipeline.is_mixing and dealt != (folds, seed):
+            built = "as a whole" if dealt is None else f"within {dealt[0]} folds of seed {dealt[1]}"
+            raise ConfigError(
+                f"folds: expected those that {standing.directory} mixes its images within, got "
+                f"{folds} of seed {seed}; its images are mixed {built}, so some that are held out "
+                f"would be trained on. Build with --folds {folds} --fold-seed {seed}",
+                {"name": "folds", "expected": dealt, "found": (folds, seed)},
+            )
+        is_dealt = dealt == (folds, seed)
+        return fold_samples(standing.populations, fold, folds=folds, seed=seed, is_dealt=is_dealt)
+
+    def mixing(self, samples: Samples) -> Mixing | None:
+        """Whom some samples are mixed with; None where they are not.
+
+        Raises:
+            ConfigError: others would be mixed into the samples.
+        """
+        standing = self.standing
+        return mixing_of(standing.pools, samples, standing.pipeline, standing.manifest.seed)
 
     def statistics(
         self, standardization: Standardization, samples: Samples | None = None

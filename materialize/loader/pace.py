@@ -1,8 +1,19 @@
 """How fast a loader goes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from materialize.recipe import whole_number
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One rank's part of one global batch: the places [start, stop) of an epoch."""
+
+    index: int
+    start: int
+    stop: int
+    global_stop: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +41,24 @@ class Pace:
             ("rank", 0, self.world_size - 1),
         ):  # fmt: skip
             object.__setattr__(self, name, whole_number(name, getattr(self, name), low, high))
+
+    def pieces(self, batch_size: int, num_places: int, start: int) -> Iterator[Piece]:
+        """This rank's part of each batch of all ranks, from a place of an epoch on.
+
+        Args:
+            batch_size: images of a batch, on each rank.
+            num_places: of the epoch.
+            start: the first place.
+        """
+        step = batch_size * self.world_size
+        for first in range(start, num_places, step):
+            stop, index = min(first + step, num_places), first // step
+            count = stop - first
+            if count == step:
+                mine = first + self.rank * batch_size
+                yield Piece(index, mine, mine + batch_size, stop)
+            elif not self.drop_remainder:
+                begin = first + count * self.rank // self.world_size
+                end = first + count * (self.rank + 1) // self.world_size
+                if begin < end:
+                    yield Piece(index, begin, end, stop)

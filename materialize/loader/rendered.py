@@ -13,6 +13,7 @@ from materialize.canonical import sha256_hex
 from materialize.errors import ConfigError
 from materialize.job import decoded
 from materialize.loader.feeds import Feed, Spent, TargetFeed
+from materialize.loader.mixing import Mixing
 from materialize.loader.order import ORIGINAL
 from materialize.loader.samples import Samples
 from materialize.planning import take_rows
@@ -215,6 +216,7 @@ class RenderedFeed:
         seed: of the augmentation.
         image_shape: (H, W, C) of every copy.
         value_range: for float32 images, the values that mean black and white.
+        mixing: whom the images are mixed with; None where they are not.
     """
 
     def __init__(  # a feed is made in one place
@@ -226,6 +228,7 @@ class RenderedFeed:
         seed: int,
         image_shape: tuple[int, int, int],
         value_range: tuple[float, float] | None,
+        mixing: Mixing | None = None,
     ) -> None:
         """Render nothing yet.
 
@@ -235,7 +238,7 @@ class RenderedFeed:
         for step in user_code_of(pipeline.steps):
             step.make_ready()
         self._images, self._samples, self._pipeline = images, samples, pipeline
-        self._seed, self._value_range = seed, value_range
+        self._seed, self._value_range, self._mixing = seed, value_range, mixing
         self.image_shape, self.image_dtype = image_shape, images.image_dtype
         self.spent = images.spent
 
@@ -257,12 +260,28 @@ class RenderedFeed:
         for start in range(0, len(rows), step):
             part = slice(start, start + step)
             images = self._images.prepared(rows[part])
+            partners = self._partners(rows[part], copies[part])
             with self.spent.on("augment"):
-                self._render(images, rows[part], copies[part], out[part])
+                self._render(images, rows[part], copies[part], out[part], partners)
 
     def close(self) -> None:
         """Let go of what the images come from."""
         self._images.close()
+
+    def _partners(
+        self, rows: NDArray[np.int64], copies: NDArray[np.int64]
+    ) -> tuple[Arena, NDArray[np.int64]] | None:
+        """The images that some are mixed with, anybody's where they are not, and whose they are."""
+        if self._mixing is None:
+            return None
+        partners = self._mixing.of(rows, copies).partners
+        is_mixed = partners >= 0
+        if not is_mixed.any():
+            return None
+        distinct, places = np.unique(partners[is_mixed], return_inverse=True)
+        theirs = np.zeros(len(rows), np.int64)
+        theirs[is_mixed] = places
+        return self._images.prepared(distinct).take(theirs), distinct[theirs]
 
     def _render(
         self,
@@ -270,6 +289,7 @@ class RenderedFeed:
         rows: NDArray[np.int64],
         copies: NDArray[np.int64],
         out: NDArray[Any],
+        partners: tuple[Arena, NDArray[np.int64]] | None,
     ) -> None:
         originals = np.flatnonzero(copies == ORIGINAL)
         for place in originals.tolist():
@@ -279,12 +299,18 @@ class RenderedFeed:
         if len(originals):
             drawn = np.flatnonzero(copies != ORIGINAL)
             made = np.empty((len(drawn), *out.shape[1:]), out.dtype)
-            self._render(images.take(drawn), rows[drawn], copies[drawn], made)
+            theirs = None if partners is None else (partners[0].take(drawn), partners[1][drawn])
+            self._render(images.take(drawn), rows[drawn], copies[drawn], made, theirs)
             out[drawn] = made
             return
         words = self._pipeline.draw(self._seed, self._samples.ids[rows], copies)
+        beside: dict[str, Any] = {}
+        if partners is not None:
+            drawn_for = self._samples.ids[partners[1]]
+            beside["partners"] = partners[0]
+            beside["partner_words"] = self._pipeline.draw(self._seed, drawn_for, copies)
         ids = self._samples.ids[rows]
         with naming_images(
             words, lambda row: f"sample {ids[row].tobytes().hex()}, copy {copies[row]}"
         ):
-            self._pipeline.augment(images, words, out, value_range=self._value_range)
+            self._pipeline.augment(images, words, out, value_range=self._value_range, **beside)

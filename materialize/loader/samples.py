@@ -119,7 +119,12 @@ def split_samples(populations: Sequence[Population], split: str) -> Samples:
 
 
 def fold_samples(
-    populations: Sequence[Population], fold: int, *, folds: int, seed: int = 0
+    populations: Sequence[Population],
+    fold: int,
+    *,
+    folds: int,
+    seed: int = 0,
+    is_dealt: bool = False,
 ) -> tuple[Samples, Samples]:
     """One fold of the training part: what is trained on, and what is held out.
 
@@ -128,6 +133,7 @@ def fold_samples(
         fold: in [0, folds).
         folds: how many there are, at least 2.
         seed: which assignment.
+        is_dealt: whether the populations know these folds already, and keep to them.
 
     Raises:
         ConfigError: there is no such fold.
@@ -139,14 +145,7 @@ def fold_samples(
             {"name": "fold", "expected": [0, folds], "found": fold},
         )
     samples = split_samples(populations, "train")
-    rows = [population.split_rows("train") for population in populations]
-    pairs = list(zip(populations, rows, strict=True))
-    groups = TextColumn.joined([p.groups.taken(np.arange(r.start, r.stop)) for p, r in pairs])
-    digests = np.concatenate([p.digests[r.start : r.stop] for p, r in pairs])
-    numbers = fold_numbers(
-        samples.ids, samples.labels, groups.taken(samples.places), digests[samples.places],
-        folds=folds, seed=seed,
-    )  # fmt: skip
+    numbers = _dealt(populations, samples) if is_dealt else _deal(populations, samples, folds, seed)
     held_out: NDArray[np.bool_] = numbers == fold
     if held_out.all() or not held_out.any():
         raise SourceError(
@@ -155,3 +154,24 @@ def fold_samples(
             {"fold": fold, "found": int(held_out.sum())},
         )
     return samples.taken(~held_out), samples.taken(held_out).each_once()
+
+
+def _dealt(populations: Sequence[Population], samples: Samples) -> NDArray[np.int8]:
+    """(n,) the folds that the populations know."""
+    known = [p.folds[: len(p.split_rows("train"))] for p in populations if p.folds is not None]
+    numbers: NDArray[np.int8] = np.concatenate(known)[samples.places]
+    return numbers
+
+
+def _deal(
+    populations: Sequence[Population], samples: Samples, folds: int, seed: int
+) -> NDArray[np.int8]:
+    """(n,) the folds of these images."""
+    rows = [population.split_rows("train") for population in populations]
+    pairs = list(zip(populations, rows, strict=True))
+    groups = TextColumn.joined([p.groups.taken(np.arange(r.start, r.stop)) for p, r in pairs])
+    digests = np.concatenate([p.digests[r.start : r.stop] for p, r in pairs])
+    return fold_numbers(
+        samples.ids, samples.labels, groups.taken(samples.places), digests[samples.places],
+        folds=folds, seed=seed,
+    )  # fmt: skip

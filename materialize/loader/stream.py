@@ -76,4 +76,5 @@ class StreamingLoader(Loader):
             source={"feed": "shards", "manifest": manifest.digest(), "split": samples.split},
             standardizer=standardizer,
             targets=opened.targets(samples, chosen, feed),
+            mixing=opened.mixing(samples) if set(chosen) != {ORIGINAL} else None,
         )

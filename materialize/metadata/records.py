@@ -1,6 +1,7 @@
 """Every stored image as a row of a table, and every shard as one: what catalogues can read.
 
-croissant-records.csv   sample_id, split, class, label, copy, shard, row
+croissant-records.csv   sample_id, split, class, label, copy, shard, row, and where images are mixed
+                        partner_id, partner_class, partner_label, label_weight
 croissant-shards.csv    file, num_bytes, sha256    where shards are too many to list elsewhere
 """
 
@@ -14,6 +15,8 @@ from typing import Any
 from materialize.audit.standing import StandingDataset
 from materialize.export.files import streamed_file
 from materialize.manifest import SHARDS_DIRECTORY, Manifest
+from materialize.partners import NOBODY, Pairing
+from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry
 
 _COLUMNS = {
@@ -25,6 +28,12 @@ _COLUMNS = {
     "shard": ("sc:Text", "The HDF5 file that holds its pixels, in the dataset `images`."),
     "row": ("sc:Integer", "Its row there."),
 }
+_PARTNER_COLUMNS = {
+    "partner_id": ("sc:Text", "The sample_id of what it is mixed with; its own where it is not."),
+    "partner_class": ("sc:Text", "The name of that image's class."),
+    "partner_label": ("sc:Integer", "The number of that class."),
+    "label_weight": ("sc:Float", "Share of its own class; its partner's has the rest."),
+}
 SHARD_COLUMNS = {
     "file": ("sc:Text", "Relative to this table."),
     "num_bytes": ("sc:Integer", "The file's size."),
@@ -34,8 +43,12 @@ SHARD_COLUMNS = {
 
 def record_columns(manifest: Manifest) -> dict[str, tuple[str, str]]:
     """The columns of the table of stored images: each one's type in Croissant, and what it says."""
-    no_classes = () if manifest.class_names else ("class", "label")
-    return {name: facts for name, facts in _COLUMNS.items() if name not in no_classes}
+    columns = dict(_COLUMNS)
+    if any(entry.spec.partners_digest for entry in manifest.shards):
+        columns |= _PARTNER_COLUMNS
+    classes = ("class", "label", "partner_class", "partner_label")
+    no_classes = () if manifest.class_names else classes
+    return {name: facts for name, facts in columns.items() if name not in no_classes}
 
 
 def write_records(path: Path, standing: StandingDataset) -> int:
@@ -80,7 +93,10 @@ def _records(standing: StandingDataset, entry: ShardEntry) -> Iterator[dict[str,
     """Each row of a shard, by column."""
     spec = entry.spec
     population = standing.population_of(spec.generation)
-    for row, place in enumerate(standing.rows_of(spec).tolist()):
+    rows = standing.rows_of(spec)
+    found = standing.pairings(spec.generation, {spec.copy: rows})
+    pairing = found.get(spec.copy)
+    for row, place in enumerate(rows.tolist()):
         yield {
             "sample_id": population.ids[place].tobytes().hex(),
             "split": spec.split,
@@ -89,7 +105,23 @@ def _records(standing: StandingDataset, entry: ShardEntry) -> Iterator[dict[str,
             "copy": spec.copy,
             "shard": shard_url(entry),
             "row": row,
+            **_partner(population, int(place), pairing, row),
         }
+
+
+def _partner(
+    population: Population, place: int, pairing: Pairing | None, row: int
+) -> dict[str, object]:
+    """Whom a row is mixed with: itself, where it is not."""
+    there, weight = population, 1.0
+    if pairing is not None and pairing.rows[row] != NOBODY:
+        there, place, weight = pairing.population, pairing.rows[row], pairing.weights[row].item()
+    return {
+        "partner_id": there.ids[place].tobytes().hex(),
+        "partner_class": there.label_name(place),
+        "partner_label": int(there.labels[place]),
+        "label_weight": weight,
+    }
 
 
 @contextmanager

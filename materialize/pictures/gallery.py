@@ -8,19 +8,21 @@ same seed stores, because they come from the same call.
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from materialize.errors import ConfigError
+from materialize.partners import with_folds
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions, options_text
 from materialize.population import Population, load_images
 from materialize.sources import Source
 from materialize.sources.base import SPLITS
 from pipelines import Pipeline
+from pipelines.rendering import Pool
 from pipelines.transform import Canvas, Parameters
 
 KINDS = ("copies", "steps", "grid")
@@ -45,6 +47,8 @@ class GalleryOptions:
     """Originals; 6 beside copies, 1 for steps and 30 in a grid unless given."""
     images: tuple[str, ...] = ()
     """Locators of the originals; by default some of every class in turn."""
+    folds: tuple[int, int] | None = None
+    """Number and seed of the folds within which the build mixes images; None for none."""
 
     def __post_init__(self) -> None:
         """Checks the kind and the numbers.
@@ -84,9 +88,40 @@ class _Material:
         """One original."""
         return load_images(self.source, self.population, (row,))[0]
 
+    def pool(self, row: int) -> "_PoolImages":
+        """Whom an image is mixed with, as in a build; others than training images, as if they were.
+
+        Args:
+            row: of the image.
+        """
+        training = self.population.split_rows("train") or range(len(self.population))
+        rows, folds = np.array(training), self.population.folds
+        if folds is not None and row in training:
+            rows = rows[folds[rows] == folds[row]]
+        return _PoolImages(self, rows)
+
     def label(self, row: int) -> str:
         """Its class, or where it is if it has none."""
         return self.population.label_name(row) or self.population.locators[row]
+
+
+class _PoolImages(Sequence[NDArray[Any]]):
+    """The originals of some rows, each loaded when it is asked for."""
+
+    def __init__(self, material: _Material, rows: NDArray[np.int64]) -> None:
+        self._material, self.rows = material, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[NDArray[Any]]: ...
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._material.image(int(row)) for row in self.rows[place]]
+        return self._material.image(int(self.rows[place]))
 
 
 def draw_gallery(
@@ -107,6 +142,8 @@ def draw_gallery(
         ConfigError: there is no pipeline, or an image that is not in the population.
         RecordReadError: an image could not be read.
     """
+    if pipeline is not None and pipeline.is_mixing:
+        population = with_folds(population, options.folds)
     material = _Material(source, population, options)
     if options.kind == "grid":
         return _grid(material)
@@ -159,8 +196,10 @@ def _copies(material: _Material, pipeline: Pipeline) -> Image.Image:
     for row, (original, copies, drawn) in zip(rows, rendered, strict=True):
         locator = material.population.locators[row]
         tiles = [_tile(original, side, material.label(row), locator)]
+        partners = _partners(material, pipeline, row, drawn)
         for number, copy in enumerate(copies):
-            said = "\n".join(captions(pipeline.step_keys, drawn, number)) or "unchanged"
+            words = [*captions(pipeline.step_keys, drawn, number), *partners[number]]
+            said = "\n".join(words) or "unchanged"
             tiles.append(_tile(copy, side, f"copy {number}", said))
         lines.append(sheet.grid(tiles, len(tiles), 16))
     seed = material.options.seed
@@ -193,7 +232,11 @@ def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Im
         original, copies, drawn = _rendered(material, alone, row, _DRAWS_PER_STEP)
         side = _side(copies)
         holds = len(alone.step_keys) > 1
-        said = [captions(alone.step_keys, drawn, n, with_key=holds) for n in range(len(copies))]
+        partners = _partners(material, alone, row, drawn)
+        said = [
+            [*captions(alone.step_keys, drawn, n, with_key=holds), *partners[n]]
+            for n in range(len(copies))
+        ]
         tiles = [
             _tile(copy, side, "", "\n".join(lines) or "unchanged")
             for copy, lines in zip(copies, said, strict=True)
@@ -255,11 +298,28 @@ def _rendered(
     """The prepared original, its copies, and what was drawn for them."""
     image, seed, copies = material.image(row), material.options.seed, np.arange(count)
     ids = np.repeat(material.population.ids[row : row + 1], count, axis=0)
-    rendered = pipeline.apply([image] * count, seed=seed, sample_ids=ids, copies=copies)
+    pool = None
+    if pipeline.is_mixing:
+        partners = material.pool(row)
+        pool = Pool(partners, material.population.ids[partners.rows])
+    rendered = pipeline.apply([image] * count, seed=seed, sample_ids=ids, copies=copies, pool=pool)
     prepared = pipeline.prepare(image)
     canvas = Canvas(np.full(count, prepared.shape[0]), np.full(count, prepared.shape[1]))
     drawn = pipeline.parameters(pipeline.draw(seed, ids, copies), canvas)
     return prepared, list(rendered), drawn
+
+
+def _partners(
+    material: _Material, pipeline: Pipeline, row: int, drawn: Sequence[Parameters]
+) -> list[list[str]]:
+    """For each copy, a line that names whom it is mixed with, or none."""
+    mixes, population = pipeline.mixes(drawn), material.population
+    if mixes is None:
+        return [[] for _ in range(material.options.copies + _DRAWS_PER_STEP)]
+    rows = material.pool(row).rows
+    found = rows[mixes.partner_rows(len(rows))].tolist()
+    named = [f"with {population.label_name(r)} {population.locators[r]}" for r in found]
+    return [[name] if here else [] for name, here in zip(named, mixes.is_mixed, strict=True)]
 
 
 def _side(images: Sequence[NDArray[Any]]) -> int:

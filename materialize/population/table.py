@@ -105,6 +105,9 @@ class Population:
     """1 or 3: what every image is brought to."""
     dtype: str
     """``uint8``, or ``float32`` where the source holds floats that are no 8-bit levels."""
+    folds: NDArray[np.int8] | None = None
+    """(n,) the fold that holds each training image out, -1 for others, where images are mixed
+    within their folds; None where they are mixed with all training images, or not at all."""
     quarantined: tuple[Quarantined, ...] = ()
     """Sorted by split and locator."""
     targets: TargetColumns | None = None
@@ -233,6 +236,8 @@ class Population:
         if self.rates is not None:
             columns["ranks"] = self.rates.ranks
             facts |= self.rate_facts()
+        if self.folds is not None:
+            columns["folds"], facts["folds"] = self.folds, True
         return columns_to_bytes(columns, facts)
 
     def rate_facts(self) -> dict[str, Any]:
@@ -274,6 +279,7 @@ class Population:
                 TargetColumns.of_columns(_schema(facts), columns) if TARGETS_FACT in facts else None
             ),
             rates=_rates(columns, facts),
+            folds=columns.get("folds"),
         )
         population._check()
         return population
@@ -300,6 +306,10 @@ class Population:
             _require(not problem, problem)
             _require(len(self.targets) == len(self), "lengths of target columns")
         _require(self._is_ascending(), "row order")
+        if self.folds is not None:
+            trained = self.splits == SPLITS.index("train")
+            _require(len(self.folds) == len(self), "lengths of columns")
+            _require(bool((trained == (self.folds >= 0)).all()), "folds")
         if self.rates is not None:
             trained = self.splits == SPLITS.index("train")
             _require(bool((trained == (self.rates.ranks != NO_RANK)).all()), "ranks")
@@ -341,7 +351,8 @@ def _schema(facts: Mapping[str, Any]) -> TargetSchema:
 def _further_specs(facts: Mapping[str, Any]) -> dict[str, ColumnSpec]:
     """The columns that a population has by its facts alone."""
     specs = dict(column_specs(_schema(facts))) if TARGETS_FACT in facts else {}
-    return specs | ({"ranks": ColumnSpec("<i4")} if "rates" in facts else {})
+    specs |= {"ranks": ColumnSpec("<i4")} if "rates" in facts else {}
+    return specs | ({"folds": ColumnSpec("|i1")} if "folds" in facts else {})
 
 
 def _rates(columns: dict[str, NDArray[Any]], facts: dict[str, Any]) -> Rates | None:

@@ -16,15 +16,16 @@ from PIL import Image
 
 from materialize.audit.standing import StandingDataset
 from materialize.errors import MaterializeError
-from materialize.job import prepared_canvas
+from materialize.feasibility import prepared_canvas
 from materialize.manifest import shard_path
+from materialize.partners import NOBODY
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions
 from materialize.pictures.gallery import some_of_every_class
 from materialize.planning import take_rows
 from materialize.population import Population, load_images
 from materialize.report.pages import data_url
-from materialize.shards.layout import ShardEntry
+from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.whereabouts import find_source
 
@@ -94,7 +95,8 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
     )
     samples = take_rows(own, rows)
     pixels = [_read(dataset.directory, entry, rows) for entry in copies]
-    said = [_captions(dataset, samples, entry.spec.copy) for entry in copies]
+    there = dataset.rows_of(copies[-1].spec)[rows]
+    said = [_captions(dataset, samples, entry.spec, there) for entry in copies]
     originals = _originals(dataset, samples, entries, rows)
     found = []
     for i in range(len(rows)):
@@ -139,13 +141,28 @@ def _originals(
         return None
 
 
-def _captions(dataset: StandingDataset, samples: Population, copy: int) -> list[tuple[str, ...]]:
-    """What was drawn for a copy of each sample, in words."""
-    pipeline = dataset.pipeline
+def _captions(
+    dataset: StandingDataset, samples: Population, spec: ShardSpec, rows: NDArray[np.int64]
+) -> list[tuple[str, ...]]:
+    """What was drawn for a copy of each sample, in words, and whom it is mixed with.
+
+    Args:
+        dataset: as it stands.
+        samples: the images.
+        spec: of the shard that holds their copies.
+        rows: theirs in the population of its generation.
+    """
+    pipeline, copy = dataset.pipeline, spec.copy
+    pairing = dataset.pairings(spec.generation, {copy: rows}).get(copy)
     words = pipeline.draw(dataset.manifest.seed, samples.ids, copy)
     drawn = pipeline.parameters(words, prepared_canvas(pipeline, samples))
     keys = pipeline.step_keys
-    return [tuple(captions(keys, drawn, i)) or ("unchanged",) for i in range(len(samples))]
+    lines = [captions(keys, drawn, i) for i in range(len(samples))]
+    if pairing is not None:
+        there = pairing.population
+        for said, row in zip(lines, pairing.rows.tolist(), strict=True):
+            said += [] if row == NOBODY else [f"with {there.label_name(row)} {there.locators[row]}"]
+    return [tuple(said) or ("unchanged",) for said in lines]
 
 
 def _thumbnail(pixels: NDArray[Any], title: str, lines: tuple[str, ...], name: str) -> Thumbnail:

@@ -1,12 +1,15 @@
 """The datasets of a shard as types and shapes, those of objects among them."""
 
+import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.canonical import canonical_json
 from pipelines.objects import ObjectKinds, Objects
 
 OFFSET_DTYPE = np.dtype("<i8")
@@ -106,3 +109,21 @@ def objects_in(columns: dict[str, NDArray[Any]]) -> Objects:
         columns: by dataset name, those of objects among them.
     """
     return Objects(**{field: columns[name] for name, field in OBJECT_COLUMNS.items()})
+
+
+def field_column(name: str) -> str:
+    """The dataset of a field."""
+    return f"field_{name}"
+
+
+def fields_digest(columns: Mapping[str, NDArray[Any]]) -> str:
+    """What identifies the fields of a shard's rows, as 64 hex digits.
+
+    Args:
+        columns: (n, …) by the name of the field, in its order, little-endian.
+    """
+    hasher = hashlib.sha256(b"materialize-fields-1\0")
+    hasher.update(canonical_json({name: list(values.shape) for name, values in columns.items()}))
+    for values in columns.values():
+        hasher.update(np.ascontiguousarray(values).data)
+    return hasher.hexdigest()

@@ -7,6 +7,7 @@ rows. Raw codec, three rows of 2×2×1 pixels, two draw words:
     │ head     │ superblock, root group with the attributes below, dataset headers           │
     │          │   labels      (n,)         int32    dataset-local class number, −1 for none │
     │          │   sample_ids  (n, 16)      uint8    128-bit sample id                       │
+    │          │   partner_ids, partner_labels, label_weights: of copies that mix, see below │
     │          │   draws       (n, words)   uint32   raw random words   ("draws")            │
     │          │   parameters  (n, names)   float64  applied parameters ("full")             │
     │          │   field_…     (n, …)       as the spec says, one for each field there is    │
@@ -40,6 +41,13 @@ their polygons. `Objects` says what each means.
 Masks are images: each has a shard of its own beside that of its images, with the same rows, M
 channels of uint8 and no draws. What an object, a keypoint or a channel is called is in the spec.
 
+Copies of a pipeline that mixes images have soft labels: ``label_weights`` of the image's own label,
+what is left of its partner's. A row that was not mixed is its own partner, with weight 1.
+
+    partner_ids     (n, 16)  uint8    sample id of the partner; left out with parameters "none"
+    partner_labels  (n,)     int32    the partner's class number, −1 for none
+    label_weights   (n,)     float32  in [0, 1]
+
 All numbers are little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical
 JSON), ``kind``, ``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or
 `parameters`: ``columns`` (JSON). Texts are fixed-length ASCII, so that no variable-length type is
@@ -53,7 +61,7 @@ Nothing about the machine, the time, the path or the software is inside: that is
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -68,6 +76,7 @@ from materialize.shards.columns import (
     OFFSET_DTYPE,
     Column,
     ObjectCounts,
+    field_column,
 )
 from materialize.sources.targets import Field
 from pipelines.objects import ObjectKinds
@@ -83,13 +92,14 @@ IMAGE_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("|u1"), "float32": n
 LABEL_DTYPE = np.dtype("<i4")
 DRAW_DTYPE = np.dtype("<u4")
 PARAMETER_DTYPE = np.dtype("<f8")
+WEIGHT_DTYPE = np.dtype("<f4")
 
 ROOT_ATTRIBUTES = (
     "format", "format_version", "spec", "kind", "split", "copy", "class_names", "recipe",
 )  # fmt: skip
 COLUMNS_ATTRIBUTE = "columns"
 
-LATER: dict[str, Any] = {"targets": None, "fields": None}
+LATER: dict[str, Any] = {"targets": None, "fields": None, "partners_digest": ""}
 """Fields that came after the first shards, and what they are where nothing is said: left out then,
 so that the shards that were there before keep their names and their bytes."""
 
@@ -114,7 +124,7 @@ class ShardFields:
     """Numbers that rows have besides their label, and that nothing moves."""
 
     digest: str
-    """See `fields_digest`."""
+    """See `materialize.shards.columns.fields_digest`."""
     fields: tuple[Field, ...]
 
 
@@ -156,6 +166,9 @@ class ShardSpec:
     """None for images that have a class alone."""
     fields: ShardFields | None = None
     """None where there are none, and in shards of masks: these stand beside the images."""
+    partners_digest: str = ""
+    """Binds the images that these are mixed with, and their labels, in hex; empty where no step
+    mixes. See `materialize.partners`."""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -202,6 +215,9 @@ class ShardSpec:
                 and len({field.name for field in self.fields.fields}) == len(self.fields.fields)
                 and not self.is_mask
             ),
+            f"only a copy has a partners_digest, of 64 hex digits, found {self.partners_digest!r} "
+            f"of an {self.kind}": not self.partners_digest
+            or (self.kind == "copy" and bool(_HEX_DIGEST.fullmatch(self.partners_digest))),
         }
         return [problem for problem, holds in rules.items() if not holds]
 
@@ -261,6 +277,11 @@ class ShardSpec:
             "labels": Column(LABEL_DTYPE, (self.num_rows,)),
             "sample_ids": Column(np.dtype("|u1"), (self.num_rows, ID_BYTES)),
         }
+        if self.partners_digest:
+            if self.parameters != "none":
+                columns["partner_ids"] = columns["sample_ids"]
+            columns["partner_labels"] = columns["labels"]
+            columns["label_weights"] = Column(WEIGHT_DTYPE, (self.num_rows,))
         shape = (self.num_rows, len(self.draw_words))
         if self.parameters == "draws":
             columns["draws"] = Column(DRAW_DTYPE, shape)
@@ -356,24 +377,6 @@ class ShardEntry:
 def offsets_column(num_pictures: int) -> Column:
     """`image_offsets` of a shard of pictures."""
     return Column(OFFSET_DTYPE, (num_pictures + 1,))
-
-
-def field_column(name: str) -> str:
-    """The dataset of a field."""
-    return f"field_{name}"
-
-
-def fields_digest(columns: Mapping[str, NDArray[Any]]) -> str:
-    """What identifies the fields of a shard's rows, as 64 hex digits.
-
-    Args:
-        columns: (n, …) by the name of the field, in its order, little-endian.
-    """
-    hasher = hashlib.sha256(b"materialize-fields-1\0")
-    hasher.update(canonical_json({name: list(values.shape) for name, values in columns.items()}))
-    for values in columns.values():
-        hasher.update(np.ascontiguousarray(values).data)
-    return hasher.hexdigest()
 
 
 def rows_digest(

@@ -26,11 +26,16 @@ from materialize.errors import ShardDamagedError
 from materialize.shards import layout
 from materialize.shards.block_reader import BlockReader
 from materialize.shards.codecs import find_codec
-from materialize.shards.columns import OBJECT_COLUMNS, columns_of, objects_in
+from materialize.shards.columns import OBJECT_COLUMNS, columns_of, field_column, objects_in
 from materialize.shards.digests import LEAF_BYTES, PixelDigests, content_sha256, leaf_ranges
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.mapping import Stamp, damaged, map_file
-from materialize.shards.untrusted import check_objects, hdf5_errors, open_untrusted
+from materialize.shards.untrusted import (
+    check_objects,
+    check_soft_labels,
+    hdf5_errors,
+    open_untrusted,
+)
 from pipelines.objects import Objects
 
 
@@ -115,13 +120,15 @@ class ShardReader:
     def fields(self) -> dict[str, NDArray[Any]]:
         """(n, …) by the name of the field; empty where there are none."""
         fields = () if self.spec.fields is None else self.spec.fields.fields
-        return {field.name: self.columns[layout.field_column(field.name)] for field in fields}
+        return {field.name: self.columns[field_column(field.name)] for field in fields}
 
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
         """Everything beside the pixels, by dataset name."""
         with hdf5_errors(str(self.path)):
             columns = {name: self._file[name][...] for name in self.spec.columns()}
+        if self.spec.partners_digest:
+            check_soft_labels(columns, len(self.class_names), str(self.path))
         objects = self.objects
         return columns if objects is None else columns | columns_of(objects)
 

@@ -8,7 +8,7 @@ spec says the file must contain; there is nothing optional, so nothing has to be
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import h5py
@@ -128,6 +128,29 @@ def check_objects(objects: Objects, kinds: ObjectKinds, name: str) -> None:
         objects.check(kinds)
     except ImageContractError as error:
         _refuse(name, "objects", f"contradict themselves: {error}")
+
+
+def check_soft_labels(columns: Mapping[str, NDArray[Any]], num_classes: int, name: str) -> None:
+    """Refuse partners' labels that are no class, and weights that are no share.
+
+    Args:
+        columns: of a shard of mixed images.
+        num_classes: in its class map.
+        name: of the file, for messages.
+
+    Raises:
+        ShardUntrustedError: names the column and the first row.
+    """
+    labels, weights = columns["partner_labels"], columns["label_weights"]
+    problems = {
+        "partner_labels": ~((labels >= -1) & (labels < num_classes)),
+        "label_weights": ~((weights >= 0) & (weights <= 1)),  # also NaN
+    }
+    for column, is_bad in problems.items():
+        if is_bad.any():
+            row = int(is_bad.argmax())
+            allowed = "[0, 1]" if column == "label_weights" else f"[-1, {num_classes})"
+            _refuse(name, column, f"is {columns[column][row]} in row {row}, outside {allowed}")
 
 
 class _DatasetCheck:

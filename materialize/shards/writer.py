@@ -28,7 +28,13 @@ from numpy.typing import NDArray
 from materialize.canonical import sha256_hex
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
-from materialize.shards.columns import Column, ObjectCounts, columns_of
+from materialize.shards.columns import (
+    Column,
+    ObjectCounts,
+    columns_of,
+    field_column,
+    fields_digest,
+)
 from materialize.shards.container import Placement, write_container
 from materialize.shards.digests import (
     PixelDigests,
@@ -40,8 +46,6 @@ from materialize.shards.digests import (
 from materialize.shards.layout import (
     ShardEntry,
     ShardSpec,
-    field_column,
-    fields_digest,
     rows_digest,
 )
 from pipelines.objects import Objects

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.atomic import make_directory, sweep_temporaries
-from materialize.loader.batches import Batch
+from materialize.loader.batches import Batch, spread_labels
 from materialize.loader.loader import Loader
 from materialize.training.checkpoint import (
     CHECKPOINT_FILE,
@@ -207,9 +207,9 @@ class _Run:
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Trains on one batch; gives its mean loss and its accuracy."""
-        weights = None if self.weights is None else self.weights[batch.labels]
+        weights = None if self.weights is None else spread_labels(self.weights, batch)
         loss, accuracy = self.model.train_on_batch(
-            batch.images, self.targets[batch.labels], weights
+            batch.images, spread_labels(self.targets, batch), weights
         )
         if not math.isfinite(loss):
             raise TrainingError(

@@ -169,7 +169,9 @@ def test_a_published_shard_is_never_replaced_by_other_bytes(tmp_path, monkeypatc
     build_photos(source, tmp_path / "out", copies=1)
     victim = shard_paths(tmp_path / "out")[0]
     victim.write_bytes(b"damaged")
-    monkeypatch.setattr("materialize.job.render", lambda _w, _i, _d, shard: shard.images.fill(7))
+    monkeypatch.setattr(
+        "materialize.job.render", lambda _w, _i, _d, shard, _p: shard.images.fill(7)
+    )
     with pytest.raises(BuildFailedError, match="promises"):
         build_photos(source, tmp_path / "out", copies=1)
     assert victim.read_bytes() == b"damaged"

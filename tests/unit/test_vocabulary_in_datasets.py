@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import materialize
-from materialize.errors import ConfigError
 from materialize.loader.augmenting import AugmentingLoader
 from materialize.loader.stream import StreamingLoader
 from pipelines import from_dict
@@ -73,11 +72,3 @@ def test_an_explanation_names_what_an_image_got(dataset, arrays):
         assert not any(line.startswith(f"{key.split('.')[-1]}:") for key in spared
                        for line in found.program if key.split(".")[-1] != "hue")  # fmt: skip
     assert {"one resampling", "erasing"} <= seen
-
-
-def test_mixing_is_refused_before_anything_is_written(arrays, tmp_path):
-    """A dataset holds one label for an image."""
-    mixing = from_dict({"step": [{"transform": "mixup"}]})
-    with pytest.raises(ConfigError, match="mixup"):
-        materialize.build(arrays, tmp_path / "out", pipeline=mixing, copies=1, seed=0)
-    assert not (tmp_path / "out").exists()

@@ -102,7 +102,7 @@ class _CurrentEpoch:
             batch = self._streamed(index) if self._is_within else None
             if batch is None:
                 batch = batch_of(self._loader, self.epoch, index)
-        targets = self._targets.beside(batch.labels, batch.masks, batch.objects)
+        targets = self._targets.beside(batch, batch.masks, batch.objects)
         return batch.images if targets is None else (batch.images, targets)
 
     @property

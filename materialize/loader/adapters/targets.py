@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from materialize.errors import ConfigError
-from materialize.loader.batches import Batch
+from materialize.loader.batches import Batch, Labelled, soft_labels
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 from pipelines.objects import Objects, padded
@@ -37,6 +37,7 @@ class Targets:
     num_classes: int
     """0 where nothing is labelled."""
     one_hot: bool
+    """Whether targets are (n, classes) float32; always, where images are mixed."""
     names: tuple[str, ...] = ()
     """What is handed on; nothing where images go alone."""
     is_dict: bool = False
@@ -78,11 +79,11 @@ class Targets:
             else whole_number("max_objects", form.max_objects, 1, 2**31)
         )
         is_dict = bool(names) and not isinstance(chosen, str)
-        return cls(num_classes, form.one_hot, names, is_dict, most)
+        return cls(num_classes, form.one_hot or loader.is_mixing, names, is_dict, most)
 
     def beside(
         self,
-        labels: NDArray[np.int32],
+        labels: Labelled,
         masks: NDArray[np.uint8] | None,
         objects: Objects | None,
         dtype: DTypeLike = np.int32,
@@ -90,7 +91,7 @@ class Targets:
         """What goes beside the images of a batch: an array, several by name, or None.
 
         Args:
-            labels: (n,) in [0, num_classes), or -1 throughout.
+            labels: of n images, of which all have one or none.
             masks: (n, H, W, channels).
             objects: of the n images.
             dtype: of class numbers.
@@ -98,7 +99,7 @@ class Targets:
         if not self.names:
             return None
         arrays: dict[str, NDArray[Any]] = {}
-        if "label" in self.names and (made := self.of_labels(labels, dtype)) is not None:
+        if "label" in self.names and (made := self.of_batch(labels, dtype)) is not None:
             arrays["label"] = made
         if masks is not None:
             arrays["mask"] = masks
@@ -111,26 +112,22 @@ class Targets:
         handed = {name: arrays[name] for name in self.names}
         return handed if self.is_dict else handed[self.names[0]]
 
-    def of_labels(
-        self, labels: NDArray[np.int32], dtype: DTypeLike = np.int32
-    ) -> NDArray[Any] | None:
+    def of_batch(self, batch: Labelled, dtype: DTypeLike = np.int32) -> NDArray[Any] | None:
         """The targets of a batch.
 
         Args:
-            labels: (n,) in [0, num_classes), or -1 throughout.
+            batch: n images with a label each, or none with one.
             dtype: of class numbers.
 
         Returns:
-            (n,) class numbers, (n, num_classes) float32 with a 1 at each class, or None where
+            (n,) class numbers, (n, num_classes) float32 with the share of each class, or None where
             nothing is labelled.
         """
         if not self.num_classes:
             return None
         if not self.one_hot:
-            return labels.astype(dtype, copy=False)
-        rows = np.zeros((len(labels), self.num_classes), np.float32)
-        rows[np.arange(len(labels)), labels] = 1
-        return rows
+            return batch.labels.astype(dtype, copy=False)
+        return soft_labels(batch, self.num_classes)
 
 
 _OF_OBJECTS = ("object_labels", "boxes", "keypoints")

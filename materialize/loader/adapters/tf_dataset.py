@@ -70,7 +70,7 @@ def tf_dataset(
 def _elements(loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
     with closing(run_of(loader, run)) as batches:  # type: ignore[type-var]
         for batch in batches:
-            beside = targets.beside(batch.labels, batch.masks, batch.objects)
+            beside = targets.beside(batch, batch.masks, batch.objects)
             yield batch.images if beside is None else (batch.images, beside)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Form, Targets, as_names, batch_of, run_of
-from materialize.loader.batches import Batch
+from materialize.loader.batches import Batch, Labelled
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 from pipelines.objects import Objects
@@ -188,7 +188,7 @@ class _Reopened:
     def _tensors(
         self,
         images: NDArray[Any],
-        labels: NDArray[np.int32],
+        labels: Labelled,
         masks: NDArray[np.uint8] | None,
         objects: Objects | None,
     ) -> Any:
@@ -231,7 +231,7 @@ class _Batches(_Reopened):
         """(images, targets) batch by batch."""
         with closing(self._share()) as batches:  # type: ignore[type-var]
             for batch in batches:
-                yield self._tensors(batch.images, batch.labels, batch.masks, batch.objects)
+                yield self._tensors(batch.images, batch, batch.masks, batch.objects)
 
     def _share(self) -> Iterator[Batch]:
         from torch.utils.data import get_worker_info
@@ -271,7 +271,7 @@ class _Samples(_Reopened):
             raise IndexError(f"sample: expected a number in [0, {len(self)}), got {list(numbers)}")
         rows, copies = loader.order(self.epoch).shown(found)
         loader.enter_epoch(self.epoch)
-        images, labels = loader.images(rows, copies), loader.samples.labels[rows]
+        images, labels = loader.images(rows, copies), loader.labels(rows, copies)
         made = self._tensors(images, labels, *loader.targets(rows, copies))
         if not isinstance(made, tuple):
             return list(made)
