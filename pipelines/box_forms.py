@@ -22,15 +22,19 @@ from numpy.typing import NDArray
 Coordinates = NDArray[np.float64]
 """(m, 4), or (m, K, 3) for keypoints."""
 
+_VOC_ORIGIN = np.array([1.0, 1.0, 0.0, 0.0])
+
 
 def from_voc(boxes: NDArray[Any]) -> Coordinates:
     """Ours, of (m, 4) xmin, ymin, xmax, ymax as VOC counts them."""
-    return np.subtract(boxes, (1, 1, 0, 0), dtype=np.float64)
+    moved: Coordinates = np.asarray(boxes, np.float64) - _VOC_ORIGIN
+    return moved
 
 
 def to_voc(boxes: NDArray[Any]) -> Coordinates:
     """(m, 4) xmin, ymin, xmax, ymax as VOC counts them, not rounded."""
-    return np.add(boxes, (1, 1, 0, 0), dtype=np.float64)
+    moved: Coordinates = np.asarray(boxes, np.float64) + _VOC_ORIGIN
+    return moved
 
 
 def from_coco(boxes: NDArray[Any]) -> Coordinates:

@@ -31,7 +31,7 @@ from pipelines.vectors import address_of, prefetch
 
 __all__ = ["BORDERS", "SLACK_BYTES", "WEIGHT_BITS", "halve", "warp_float32", "warp_uint8"]
 
-_PREFETCH_BYTES = 256 * 1024
+PREFETCH_BYTES = 256 * 1024
 """How far ahead source lines are asked for: 200 rows of a large photograph, and less than the
 second-level cache. Measured: 128 KiB costs 640-pixel images 8 %, no asking at all 100 %; asking for
 the lines of the output costs more than it brings."""
@@ -108,8 +108,8 @@ def _warp_uint8(
         for first in range(0, rows, at_once):
             todo = min(at_once, rows - first)
             to, length = image + first * row_length, todo * row_length
-            ahead = starts[k] + first * shape[1] * channels + _PREFETCH_BYTES
-            _ask_for(at_source, ahead, min(ahead + length, source.shape[0]))
+            ahead = starts[k] + first * shape[1] * channels + PREFETCH_BYTES
+            ask_for(at_source, ahead, min(ahead + length, source.shape[0]))
             some = find_spans(line, first, todo, columns, shape, border, margin, at_spans)
             if some >= 0:
                 # Pixels that will be filled borrow a visible pixel's place, so that they neither
@@ -132,7 +132,7 @@ def _warp_uint8(
 
 
 @compiled
-def _ask_for(origin: Int, begin: Int, end: Int) -> None:
+def ask_for(origin: Int, begin: Int, end: Int) -> None:
     """Asks for the cache lines from ``begin`` to ``end``, to be read some rows later."""
     for at in range(begin, end, _LINE_BYTES):
         prefetch(origin + at)

@@ -13,12 +13,25 @@ from numpy.typing import NDArray
 
 from pipelines.blending import fill_outside
 from pipelines.compiled import Array, Int, compiled
-from pipelines.coordinates import CONSTANT, NEAREST, find_spans, fold_far, fold_near, is_near
+from pipelines.coordinates import (
+    CONSTANT,
+    NEAREST,
+    ONE,
+    REFLECT,
+    find_spans,
+    fold_far,
+    is_near,
+)
+from pipelines.kernels import PREFETCH_BYTES, ask_for
 from pipelines.reference import find_outside, fold, source_coordinates
 from pipelines.vectors import address_of, load_byte, load_int32, store_byte, store_int32
 
 _HALF = np.int64(1 << 31)
 """Half a pixel in 32.32: halves round up, as they do in nearest interpolation of images."""
+_PLACE_BYTES = 4
+_PIXELS_AT_ONCE = 1024
+"""Rows are placed and copied in groups of about this many pixels: their places stay in the
+first-level cache, and a small mask is one group."""
 
 
 def pick_labels(
@@ -39,14 +52,15 @@ def pick_labels(
         out: (n, H', W', M) uint8, C-contiguous, written.
         plain: True for the NumPy twin; the bytes are equal.
     """
-    columns, channels = out.shape[2:]
+    rows, columns, channels = out.shape[1:]
     fills = np.full(channels, fill, np.uint8)
     if plain:
         _pick_reference(source, starts, heights, widths, matrix, border, margin, fills, out)
         return
     # Allocated out here because compiled code frees an array after its last mention, whoever still
     # holds its address.
-    places, spans = np.empty(columns, np.int32), np.empty(2, np.int32)
+    at_once = min(max(_PIXELS_AT_ONCE // columns, 1), rows)
+    places, spans = np.empty(at_once * columns, np.int32), np.empty((at_once, 2), np.int32)
     _pick(source, starts, heights, widths, matrix, border, np.int64(margin), fills, places, spans,
           out)  # fmt: skip
 
@@ -56,64 +70,98 @@ def _pick(
     source: Array, starts: Array, heights: Array, widths: Array, matrix: Array, border: Int,
     margin: Int, fills: Array, places: Array, spans: Array, out: Array,
 ) -> None:  # fmt: skip
-    """`pick_labels`, in the memory that it is given, one row at a time."""
+    """`pick_labels`, as many rows at a time as the memory that it is given has room for."""
     count, rows, columns, channels = out.shape
     at_places, at_spans = address_of(places), address_of(spans)
     at_source, at_fills = address_of(source), address_of(fills)
+    at_once = places.shape[0] // columns
     for k in range(count):
         shape = (heights[k], widths[k], channels)
         line = (matrix[k, 0], matrix[k, 1], matrix[k, 2], matrix[k, 3], matrix[k, 4], matrix[k, 5])
-        for row in range(rows):
-            to = address_of(out) + (k * rows + row) * columns * channels
-            find_spans(line, row, 1, columns, shape, border, margin, at_spans)
-            _place_row(line, row, columns, shape, border, at_places)
-            _copy_labels(at_source + starts[k], at_places, columns, channels, to)
+        mask = address_of(out) + k * rows * columns * channels
+        for first in range(0, rows, at_once):
+            todo = min(at_once, rows - first)
+            to = mask + first * columns * channels
+            ahead = starts[k] + first * shape[1] * channels + PREFETCH_BYTES
+            ask_for(at_source, ahead, min(ahead + todo * columns * channels, source.shape[0]))
+            _place_rows(line, first, todo, columns, shape, border, at_places)
+            _copy_labels(at_source + starts[k], at_places, todo * columns, channels, to)
             if border == CONSTANT:
-                fill_outside(to, columns, at_spans, 1, at_fills, channels)
+                find_spans(line, first, todo, columns, shape, border, margin, at_spans)
+                fill_outside(to, columns, at_spans, todo, at_fills, channels)
 
 
 @compiled
-def _place_row(line: Int, row: Int, columns: Int, shape: Int, border: Int, places: Int) -> None:
-    """Writes the offsets of one output row, clamped into the mask.
+def _place_rows(
+    line: Int, first: Int, num_rows: Int, columns: Int, shape: Int, border: Int, places: Int
+) -> None:
+    """Writes which pixels output rows show, clamped into the mask.
 
     There is one loop for each kind of border, so that none of them decides anything per pixel.
+    Coordinates are half a pixel too large from the start, so that their upper halves are rounded,
+    and they are added up: in integers that is the same, and it is what vectors are best at.
     """
     high, wide = shape[0] << 32, shape[1] << 32
     step_x, step_y = line[0], line[3]
-    x, y = line[2] + line[1] * row, line[5] + line[4] * row
-    if border in (NEAREST, CONSTANT):
-        for i in range(columns):
-            store_int32(places, i, _offset(x + step_x * i, y + step_y * i, shape))
-    elif is_near(x, x + step_x * columns, wide) and is_near(y, y + step_y * columns, high):
-        for i in range(columns):
-            u = fold_near(x + step_x * i, wide, border)
-            v = fold_near(y + step_y * i, high, border)
-            store_int32(places, i, _offset(u, v, shape))
-    else:
-        for i in range(columns):
-            u = fold_far(x + step_x * i, wide, border)
-            v = fold_far(y + step_y * i, high, border)
-            store_int32(places, i, _offset(u, v, shape))
+    is_plain = border in (NEAREST, CONSTANT)
+    for row in range(first, first + num_rows):
+        to = places + (row - first) * columns * _PLACE_BYTES
+        x, y = line[2] + line[1] * row, line[5] + line[4] * row
+        end_x, end_y = x + step_x * columns, y + step_y * columns
+        u, v = x + _HALF, y + _HALF
+        if is_plain or (_is_inside(x, end_x, wide) and _is_inside(y, end_y, high)):
+            for i in range(columns):
+                store_int32(to, i, _pixel_at(u, v, shape))
+                u += step_x
+                v += step_y
+        elif border == REFLECT and is_near(x, end_x, wide) and is_near(y, end_y, high):
+            for i in range(columns):
+                store_int32(to, i, _pixel_at(_mirrored(u, wide), _mirrored(v, high), shape))
+                u += step_x
+                v += step_y
+        else:
+            for i in range(columns):
+                folded_x = fold_far(u - _HALF, wide, border)
+                folded_y = fold_far(v - _HALF, high, border)
+                store_int32(to, i, _pixel_at(folded_x + _HALF, folded_y + _HALF, shape))
+                u += step_x
+                v += step_y
 
 
 @compiled
-def _offset(u: Int, v: Int, shape: Int) -> Int:
-    """Byte offset of the nearest pixel; what is rounded first can be clamped as 32 bits."""
-    column, row = np.int32((u + _HALF) >> 32), np.int32((v + _HALF) >> 32)
+def _is_inside(start: Int, stop: Int, whole: Int) -> Int:
+    """True if a run of coordinates, given by its ends, needs no fold."""
+    return min(start, stop) >= 0 and max(start, stop) <= whole - ONE
+
+
+@compiled
+def _mirrored(coordinate: Int, whole: Int) -> Int:
+    """`pipelines.coordinates.fold_near` of ``reflect`` for coordinates half a pixel too large.
+
+    Less than half a pixel outside the two differ, and clamped they give the same pixel.
+    """
+    coordinate = max(coordinate, -coordinate)
+    return min(coordinate, 2 * whole - coordinate)
+
+
+@compiled
+def _pixel_at(u: Int, v: Int, shape: Int) -> Int:
+    """Which pixel the upper halves of two coordinates name, clamped, counted row by row."""
+    column, row = np.int32(u >> 32), np.int32(v >> 32)
     column = min(max(column, np.int32(0)), np.int32(shape[1] - 1))
     row = min(max(row, np.int32(0)), np.int32(shape[0] - 1))
-    return row * np.int32(shape[1] * shape[2]) + column * np.int32(shape[2])
+    return row * np.int32(shape[1]) + column
 
 
 @compiled
 def _copy_labels(mask: Int, places: Int, count: Int, channels: Int, to: Int) -> None:
-    """Writes the labels at some offsets."""
+    """Writes the labels of some pixels."""
     if channels == 1:
         for i in range(count):
             store_byte(to, i, load_byte(mask, load_int32(places, i)))
         return
     for i in range(count):
-        at = mask + load_int32(places, i)
+        at = mask + np.int64(load_int32(places, i)) * channels
         for channel in range(channels):
             store_byte(to, i * channels + channel, load_byte(at, channel))
 

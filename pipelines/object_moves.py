@@ -12,9 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import ImageContractError
-from pipelines.motion import Bent, Motion
+from pipelines.motion import Bent, Motion, Straight
 from pipelines.objects import ObjectKinds, Objects
-from pipelines.points import Maps, Offsets, Points, forward_maps, frame, map_points, outlines
+from pipelines.points import (
+    Maps,
+    Offsets,
+    Points,
+    forward_maps,
+    frame,
+    map_points,
+    move_boxes,
+    outlines,
+)
 from pipelines.rings import clip_rings
 from pipelines.transform import Canvas
 
@@ -72,6 +81,11 @@ def move_objects(
     _check_count(objects, motions[0].canvas)
     if not objects.num_objects:
         return objects
+    first = motions[0]
+    if isinstance(first, Straight) and len(motions) == 1:
+        maps, is_mirrored = forward_maps(first.matrix)
+        course = _moved_once(objects, maps, first.canvas, min_visibility, plain)
+        return _ended(course, is_mirrored, kinds.keypoint_swaps)
     course = _begun(objects, _BENT_SIDE if any(isinstance(m, Bent) for m in motions) else 1)
     is_mirrored = np.zeros(len(objects), np.bool_)
     for number, motion in enumerate(motions):
@@ -82,7 +96,9 @@ def move_objects(
             is_mirrored ^= mirrors
             course = _mapped(course, maps, plain)
         least = min_visibility if number == len(motions) - 1 else 0.0
-        course = _cut(course, motion.canvas, least, plain)
+        sizes = (motion.canvas.widths, motion.canvas.heights)
+        framed = frame(course.outline, objects.offsets, *sizes, least, plain=plain)
+        course = _cut(course, motion.canvas, framed, plain)
     return _ended(course, is_mirrored, kinds.keypoint_swaps)
 
 
@@ -104,7 +120,7 @@ def map_objects(
     _check_count(objects, canvas)
     if not objects.num_objects:
         return objects
-    course = _cut(_mapped(_begun(objects, 1), maps, plain), canvas, min_visibility, plain)
+    course = _moved_once(objects, maps, canvas, min_visibility, plain)
     return _ended(course, np.zeros(len(objects), np.bool_), ())
 
 
@@ -117,12 +133,21 @@ def _check_count(objects: Objects, canvas: Canvas) -> None:
         )
 
 
+def _moved_once(
+    objects: Objects, maps: Maps, canvas: Canvas, min_visibility: float, plain: bool
+) -> _Course:
+    """Through one map for each image and nothing else: the usual case, without outlines."""
+    framed = move_boxes(objects.boxes, objects.offsets, maps, canvas.widths, canvas.heights,
+                        min_visibility, plain=plain)  # fmt: skip
+    return _cut(_mapped(_begun(objects, 0), maps, plain), canvas, framed, plain)
+
+
 def _begun(objects: Objects, per_side: int) -> _Course:
-    """Where objects are before they move."""
+    """Where objects are before they move; without outlines for 0 points per side."""
     keypoints = objects.keypoints.reshape(-1, 3)
     return _Course(
         objects=objects,
-        outline=outlines(objects.boxes, per_side),
+        outline=outlines(objects.boxes, per_side) if per_side else np.zeros((0, 2)),
         keypoints=keypoints[:, :2].astype(np.float64),
         corners=objects.points.astype(np.float64),
         boxes=objects.boxes,
@@ -165,12 +190,15 @@ def _bent(course: _Course, motion: Bent) -> _Course:
     return replace(course, outline=outline, keypoints=keypoints, corners=corners)
 
 
-def _cut(course: _Course, canvas: Canvas, min_visibility: float, plain: bool) -> _Course:
-    """What of the objects lies inside the images."""
+def _cut(
+    course: _Course,
+    canvas: Canvas,
+    framed: tuple[NDArray[np.float32], NDArray[np.bool_]],
+    plain: bool,
+) -> _Course:
+    """What of the objects lies inside the images; their boxes are framed already."""
     own = course.objects
-    boxes, seen = frame(
-        course.outline, own.offsets, canvas.widths, canvas.heights, min_visibility, plain=plain
-    )
+    boxes, seen = framed
     course = replace(course, boxes=boxes, is_there=course.is_there & seen)
     limits = np.stack([canvas.widths, canvas.heights], axis=1).astype(np.float64)
     counts = np.diff(own.offsets)

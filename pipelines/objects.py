@@ -136,8 +136,8 @@ class Objects:
         point_offsets, points = _picked(self.point_offsets, rings)
         return Objects(
             offsets, self.labels[objects], self.numbers[objects], self.flags[objects],
-            self.boxes[objects], self.keypoints[objects], ring_offsets, point_offsets,
-            self.points[points],
+            self.boxes.take(objects, axis=0), self.keypoints.take(objects, axis=0), ring_offsets,
+            point_offsets, self.points.take(points, axis=0),
         )  # fmt: skip
 
     def differing(self, other: "Objects") -> NDArray[np.int64]:
@@ -247,6 +247,8 @@ def _picked(
     offsets: NDArray[np.int64], rows: NDArray[np.integer]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The offsets of some rows of a ragged column, and which values they are."""
+    if not offsets[-1]:  # the usual case of objects without polygons
+        return np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int64)
     lengths = np.diff(offsets)[rows]
     picked = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     shifts = np.repeat(offsets[:-1][rows] - picked[:-1], lengths)

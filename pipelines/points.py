@@ -4,6 +4,8 @@ Coordinates are those of `pipelines.objects`: along the pixels' edges, an image 
 its width.
 """
 
+# ruff: noqa: PLR0913  (compiled functions take their facts one by one)
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,6 +92,76 @@ def outlines(boxes: NDArray[np.float32], per_side: int) -> Points:
     return (corners[:, :, None] + ahead[:, :, None] * share).reshape(-1, 2)
 
 
+def move_boxes(
+    boxes: NDArray[np.float32], ends: Offsets, maps: Maps, widths: NDArray[np.int64],
+    heights: NDArray[np.int64], min_visibility: float, *, plain: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:  # fmt: skip
+    """Boxes through one map for each image: `outlines`, `map_points` and `frame` in one.
+
+    Args:
+        boxes: (m, 4) not modified.
+        ends: (n + 1,) which objects lie in which image.
+        maps: (n, 6)
+        widths: (n,) of the images afterwards.
+        heights: (n,)
+        min_visibility: see `pipelines.pipeline.Pipeline`.
+        plain: True for the NumPy twins; the bytes are equal.
+
+    Returns:
+        (m, 4) boxes, and (m,) which of them are to be seen.
+    """
+    if plain:
+        corners = map_points(outlines(boxes, 1), ends * 4, maps, plain=True)
+        return frame(corners, ends, widths, heights, min_visibility, plain=True)
+    moved, seen = np.empty_like(boxes), np.empty(len(boxes), np.bool_)
+    _move_boxes(boxes, ends, maps, widths, heights, min_visibility, moved, seen)
+    return moved, seen
+
+
+@compiled
+def _move_boxes(
+    boxes: Array, ends: Array, maps: Array, widths: Array, heights: Array, min_visibility: float,
+    moved: Array, seen: Array,
+) -> None:  # fmt: skip
+    """`move_boxes`, compiled: the corners of a box at a time."""
+    for k in range(len(widths)):
+        a, b, c, d, e, f = maps[k]
+        width, height = np.float64(widths[k]), np.float64(heights[k])
+        for i in range(ends[k], ends[k + 1]):
+            x0, y0 = np.float64(boxes[i, 0]), np.float64(boxes[i, 1])
+            x1, y1 = np.float64(boxes[i, 2]), np.float64(boxes[i, 3])
+            left, right = _ends(a * x0, a * x1, b * y0, b * y1, c)
+            top, bottom = _ends(d * x0, d * x1, e * y0, e * y1, f)
+            moved[i, 0], moved[i, 2] = _within(left, width), _within(right, width)
+            moved[i, 1], moved[i, 3] = _within(top, height), _within(bottom, height)
+            whole = (right - left) * (bottom - top)
+            seen[i] = _is_seen(
+                moved[i, 0], moved[i, 1], moved[i, 2], moved[i, 3], whole * min_visibility
+            )
+
+
+@compiled
+def _ends(x0: float, x1: float, y0: float, y1: float, shift: float) -> tuple[float, float]:
+    """The least and the largest of four corners along one axis."""
+    one, two = (x0 + y0) + shift, (x1 + y0) + shift
+    three, four = (x1 + y1) + shift, (x0 + y1) + shift
+    return min(min(one, two), min(three, four)), max(max(one, two), max(three, four))
+
+
+@compiled
+def _within(end: float, limit: float) -> np.float32:
+    """A box' end cut at the image's side; what is added makes a negative zero positive."""
+    return np.float32(min(max(end, 0.0), limit) + 0.0)
+
+
+@compiled
+def _is_seen(left: float, top: float, right: float, bottom: float, least: float) -> np.bool:
+    """Whether what is left of a box has an area, and enough of it."""
+    wide = np.float64(right) - np.float64(left)
+    inside = wide * (np.float64(bottom) - np.float64(top))
+    return inside > 0 and inside >= least
+
+
 def frame(
     points: Points, ends: Offsets, widths: NDArray[np.int64], heights: NDArray[np.int64],
     min_visibility: float, *, plain: bool,
@@ -131,14 +203,12 @@ def _frame(
                 x, y = points[i, j, 0], points[i, j, 1]
                 left, right = min(left, x), max(right, x)
                 top, bottom = min(top, y), max(bottom, y)
-            boxes[i, 0] = np.float32(min(max(left, 0.0), width) + 0.0)
-            boxes[i, 1] = np.float32(min(max(top, 0.0), height) + 0.0)
-            boxes[i, 2] = np.float32(min(max(right, 0.0), width) + 0.0)
-            boxes[i, 3] = np.float32(min(max(bottom, 0.0), height) + 0.0)
-            wide = np.float64(boxes[i, 2]) - np.float64(boxes[i, 0])
-            tall = np.float64(boxes[i, 3]) - np.float64(boxes[i, 1])
+            boxes[i, 0], boxes[i, 2] = _within(left, width), _within(right, width)
+            boxes[i, 1], boxes[i, 3] = _within(top, height), _within(bottom, height)
             whole = (right - left) * (bottom - top)
-            seen[i] = wide * tall > 0 and wide * tall >= whole * min_visibility
+            seen[i] = _is_seen(
+                boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3], whole * min_visibility
+            )
 
 
 def _frame_reference(

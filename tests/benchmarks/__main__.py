@@ -8,6 +8,7 @@ from tests.benchmarks import (
     choosing,
     coding,
     estimating,
+    following,
     killing,
     stalling,
     streaming,
@@ -15,7 +16,7 @@ from tests.benchmarks import (
 
 BENCHMARKS = {"augmenting": augmenting.main, "building": building.main,
               "choosing": choosing.main, "coding": coding.main, "estimating": estimating.main,
-              "streaming": streaming.main, "stalling": stalling.main,
+              "following": following.main, "streaming": streaming.main, "stalling": stalling.main,
               "killing": killing.main}  # fmt: skip
 WITH_PEERS = ("augmenting", "streaming")
 
