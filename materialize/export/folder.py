@@ -183,5 +183,5 @@ def _row(picture: _Picture, num_partner_columns: int, num_parameters: int) -> li
     return [
         picture.path, item.split, item.class_name, item.label if item.label >= 0 else "",
         item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256, *partner,
-        *field_cells(item), *drawn,
+        *field_cells(item.fields), *drawn,
     ]  # fmt: skip

@@ -155,7 +155,7 @@ class Part:
                 class_name=names[label] if label >= 0 else "",
                 locator=self.locators[row],
                 parameters=() if copy == ORIGINAL else tuple(drawn[place].tolist()),
-                fields=_field_facts(self.samples, row),
+                fields=field_facts(self.samples.schema.fields, self.samples.fields, row),
                 partner=partners[place] if partners else None,
             )
             for place, (row, copy) in enumerate(zip(rows.tolist(), copies.tolist(), strict=True))
@@ -222,11 +222,19 @@ class Part:
             yield zip((last for _, last in pieces), results, strict=True)
 
 
-def _field_facts(samples: Samples, row: int) -> dict[str, Any]:
-    """See `Item.fields`."""
+def field_facts(
+    fields: Sequence[Field], columns: Mapping[str, NDArray[Any]], row: int
+) -> dict[str, Any]:
+    """What the fields of one row are; see `Item.fields`.
+
+    Args:
+        fields: what there is.
+        columns: (n, …) their numbers, by name.
+        row: in [0, n).
+    """
     facts: dict[str, Any] = {}
-    for field in samples.schema.fields:
-        values = samples.fields[field.name][row].tolist()
+    for field in fields:
+        values = columns[field.name][row].tolist()
         if field.kind == "label":
             facts[field.name] = field.names[values]
         else:
@@ -248,9 +256,9 @@ def field_columns(fields: Sequence[Field]) -> dict[str, str]:
     return columns
 
 
-def field_cells(item: Item) -> list[object]:
-    """An item's cells under `field_columns`."""
-    several = (v.values() if isinstance(v, dict) else (v,) for v in item.fields.values())
+def field_cells(facts: Mapping[str, Any]) -> list[object]:
+    """The cells of one row under `field_columns`, of what `field_facts` gave."""
+    several = (v.values() if isinstance(v, dict) else (v,) for v in facts.values())
     return [cell for cells in several for cell in cells]
 
 

@@ -141,7 +141,22 @@ def _images(facts: DatasetFacts) -> str:
     rows.append(["all", *(f"{number:,}" for number in totals)])
     stored = [f"{facts.stored.get(split, 0):,}" for split in splits]
     rows.append(["stored, with copies", *stored])
-    return "## Images\n\n" + _table(["class", *splits], rows)
+    parts = ["## Images", _table(["class", *splits], rows)]
+    fields = facts.standing.populations[-1].schema.fields
+    if fields:
+        named = [
+            f"`{field.name}` ({field.kind}{': ' if field.names else ''}"
+            f"{', '.join(map(_cell, _first_names(field.names)))})"
+            for field in fields
+        ]
+        parts.append(f"Besides, every image has {'; '.join(named)}.")
+    return "\n\n".join(parts)
+
+
+def _first_names(names: tuple[str, ...]) -> list[str]:
+    """The first of many names."""
+    more = len(names) - _CLASSES_SHOWN
+    return [*names[:_CLASSES_SHOWN], *([f"{more:,} more"] if more > 0 else [])]
 
 
 def _storage(facts: DatasetFacts) -> str:

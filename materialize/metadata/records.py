@@ -1,6 +1,6 @@
 """Every stored image as a row of a table, and every shard as one: what catalogues can read.
 
-croissant-records.csv   sample_id, split, class, label, copy, shard, row, and where images are mixed
+croissant-records.csv   sample_id, split, class, label, copy, shard, row, fields; where images are mixed
                         partner_id, partner_class, partner_label, label_weight
 croissant-shards.csv    file, num_bytes, sha256    where shards are too many to list elsewhere
 """
@@ -14,10 +14,12 @@ from typing import Any
 
 from materialize.audit.standing import StandingDataset
 from materialize.export.files import streamed_file
+from materialize.export.items import field_cells, field_columns, field_facts
 from materialize.manifest import SHARDS_DIRECTORY, Manifest
 from materialize.partners import NOBODY, Pairing
 from materialize.population.table import Population
 from materialize.shards.layout import ShardEntry
+from materialize.sources.targets import Field
 
 _COLUMNS = {
     "sample_id": ("sc:Text", "Of the image that it was made from; equal for all of its copies."),
@@ -34,6 +36,7 @@ _PARTNER_COLUMNS = {
     "partner_label": ("sc:Integer", "The number of that class."),
     "label_weight": ("sc:Float", "Share of its own class; its partner's has the rest."),
 }
+_TYPES = {"labels": "sc:Integer", "label": "sc:Text", "value": "sc:Float", "weight": "sc:Float"}
 SHARD_COLUMNS = {
     "file": ("sc:Text", "Relative to this table."),
     "num_bytes": ("sc:Integer", "The file's size."),
@@ -48,7 +51,18 @@ def record_columns(manifest: Manifest) -> dict[str, tuple[str, str]]:
         columns |= _PARTNER_COLUMNS
     classes = ("class", "label", "partner_class", "partner_label")
     no_classes = () if manifest.class_names else classes
-    return {name: facts for name, facts in columns.items() if name not in no_classes}
+    columns = {name: facts for name, facts in columns.items() if name not in no_classes}
+    for field in stored_fields(manifest):
+        for name, what in field_columns((field,)).items():
+            columns[name] = (_TYPES[field.kind], f"{what[:1].upper()}{what[1:]}.")
+    return columns
+
+
+def stored_fields(manifest: Manifest) -> tuple[Field, ...]:
+    """The fields that shards hold; those of the newest generation know all names."""
+    specs = [entry.spec for entry in manifest.shards if entry.spec.fields is not None]
+    newest = max(specs, key=lambda spec: spec.generation, default=None)
+    return newest.fields.fields if newest is not None and newest.fields is not None else ()
 
 
 def write_records(path: Path, standing: StandingDataset) -> int:
@@ -93,6 +107,8 @@ def _records(standing: StandingDataset, entry: ShardEntry) -> Iterator[dict[str,
     """Each row of a shard, by column."""
     spec = entry.spec
     population = standing.population_of(spec.generation)
+    fields = population.schema.fields
+    numbers = {} if population.targets is None else population.targets.fields
     rows = standing.rows_of(spec)
     found = standing.pairings(spec.generation, {spec.copy: rows})
     pairing = found.get(spec.copy)
@@ -106,6 +122,13 @@ def _records(standing: StandingDataset, entry: ShardEntry) -> Iterator[dict[str,
             "shard": shard_url(entry),
             "row": row,
             **_partner(population, int(place), pairing, row),
+            **dict(
+                zip(
+                    field_columns(fields),
+                    field_cells(field_facts(fields, numbers, place)),
+                    strict=True,
+                )
+            ),
         }
 
 

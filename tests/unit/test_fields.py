@@ -20,6 +20,10 @@ from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
 from materialize.loader.opening import LoaderOptions
 from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest, shard_path
+from materialize.metadata.about import About
+from materialize.metadata.card import render_card
+from materialize.metadata.croissant import write_metadata
+from materialize.metadata.facts import gather_facts
 from materialize.planning import tasks
 from materialize.population import scan
 from materialize.recipe import Recipe
@@ -259,3 +263,16 @@ def test_a_webdataset_export_has_fields_in_its_facts(dataset, tmp_path):
     assert set(facts["fields"]) == {"tags", "labels", "colour", "values", "weight"}
     assert facts["fields"]["colour"] in ("blue", "red")
     assert set(facts["fields"]["values"]) == {"age", "height"}
+
+
+def test_catalogues_and_the_card_say_what_fields_there_are(copied):
+    about = About(licence="MIT", creator=("X",), date="2026-01-01")
+    write_metadata(copied, about)
+    with (copied / "croissant-records.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["field.colour"] for row in rows} == {"blue", "red"}
+    columns = json.loads((copied / "croissant.json").read_text())["recordSet"]
+    assert any("records/field.values.age" in str(column) for column in columns)
+    card = render_card(gather_facts(copied), about)
+    assert "`values` (value: age, height)" in card
+    assert "`weight` (weight)" in card
