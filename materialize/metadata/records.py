@@ -1,7 +1,7 @@
 """Every stored image as a row of a table, and every shard as one: what catalogues can read.
 
-croissant-records.csv   sample_id, split, class, label, copy, shard, row, fields; where images are mixed
-                        partner_id, partner_class, partner_label, label_weight
+croissant-records.csv   sample_id, split, class, label, copy, shard, row, fields, and where images
+                        are mixed partner_id, partner_class, partner_label, label_weight
 croissant-shards.csv    file, num_bytes, sha256    where shards are too many to list elsewhere
 """
 

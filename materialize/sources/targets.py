@@ -21,6 +21,8 @@ from pipelines.objects import ObjectKinds, Objects
 FieldKind = Literal["labels", "label", "value", "weight"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+_TAKEN = ("label", "mask", "object_labels", "boxes", "keypoints")
+"""Names under which frameworks are given other targets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,12 @@ class Field:
                 f"field {self.name!r}: expected a name of lower-case letters, digits and _ that "
                 "begins with a letter, 48 at most; rename it",
                 {"name": self.name, "expected": _NAME.pattern},
+            )
+        if self.name in _TAKEN:
+            raise ConfigError(
+                f"field {self.name!r}: expected another name than {', '.join(_TAKEN)}, under which "
+                "models are given other targets; rename it",
+                {"name": self.name, "expected": f"none of {', '.join(_TAKEN)}"},
             )
         if bool(self.names) == (self.kind == "weight") or len(set(self.names)) < len(self.names):
             raise ConfigError(

@@ -50,7 +50,7 @@ def test_by_default_there_is_a_dict_of_everything(dataset):
     with loader(dataset) as made:
         targets = Targets.of(made, Form(one_hot=False, max_objects=2))
         batch = next(made.epoch(0))
-        found = targets.beside(batch.labels, batch.masks, batch.objects)
+        found = targets.beside(batch)
     assert tuple(found) == EVERY
     for name, array in expected(batch, 2).items():
         assert np.array_equal(found[name], array)

@@ -5,6 +5,7 @@ import json
 import shutil
 import tarfile
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,12 @@ from materialize.errors import ConfigError, SourceError
 from materialize.export.exporter import export_dataset
 from materialize.extension import extend_dataset
 from materialize.feasibility import check_feasible
+from materialize.loader.adapters import (
+    as_keras_dataset,
+    as_tf_dataset,
+    as_torch_dataset,
+    as_torch_samples,
+)
 from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
 from materialize.loader.opening import LoaderOptions
 from materialize.loader.stream import StreamingLoader
@@ -276,3 +283,58 @@ def test_catalogues_and_the_card_say_what_fields_there_are(copied):
     card = render_card(gather_facts(copied), about)
     assert "`values` (value: age, height)" in card
     assert "`weight` (weight)" in card
+
+
+@pytest.fixture
+def loader(dataset):
+    with StreamingLoader(dataset, batch_size=4, options=LoaderOptions(threads=0)) as made:
+        yield made
+
+
+def check_element(element, batch, *, one_hot):
+    """Whether images, targets by name and weights are those of a batch."""
+    images, targets, weights = element
+    assert np.array_equal(images, batch.images)
+    assert list(targets) == ["label", "tags", "labels", "colour", "values"]
+    for name in ("tags", "labels", "values"):
+        assert np.array_equal(targets[name], batch.fields[name])
+        assert "float32" in str(targets[name].dtype)
+    colour = batch.fields["colour"]
+    assert np.array_equal(targets["colour"], np.eye(2)[colour] if one_hot else colour)
+    assert np.array_equal(weights, batch.fields["weight"])
+
+
+def test_keras_is_given_targets_by_name_and_weights(loader):
+    pytest.importorskip("keras")
+    check_element(as_keras_dataset(loader)[0], loader.batch(0, 0), one_hot=True)
+    alone = as_keras_dataset(loader, targets="values")[0]
+    assert np.array_equal(alone[1], loader.batch(0, 0).fields["values"])
+
+
+def test_tensorflow_is_given_targets_by_name_and_weights(loader):
+    pytest.importorskip("tensorflow")
+    batches = as_tf_dataset(loader)
+    element = next(batches.as_numpy_iterator())
+    check_element(element, loader.batch(0, 0), one_hot=False)
+    _, targets, weights = batches.element_spec
+    assert targets["values"].shape == (4, 2)
+    assert targets["colour"].shape == (4,)
+    assert weights.shape == (4,)
+
+
+def test_pytorch_is_given_targets_by_name_and_weights(dataset, loader):
+    pytest.importorskip("torch")
+    recipe = partial(StreamingLoader, dataset, batch_size=4)
+    made = as_torch_dataset(recipe)
+    check_element(next(iter(made)), loader.batch(0, 0), one_hot=False)
+    made.close()
+    samples = as_torch_samples(recipe)
+    _, targets, weight = samples[3]
+    assert targets["values"].shape == (2,)
+    assert float(weight) == 0.5
+    samples.close()
+
+
+def test_names_that_models_are_given_otherwise_are_refused():
+    with pytest.raises(ConfigError, match="expected another name than label, mask"):
+        Field("mask", "weight")

@@ -54,7 +54,8 @@ def keras_dataset(
             beyond it is left out.
 
     Returns:
-        A `keras.utils.PyDataset` of (images, targets), or of images where nothing is labelled.
+        A `keras.utils.PyDataset` of (images, targets), with weights behind where samples have
+        some, or of images where nothing is labelled.
         Images are those of the batch, not copied; TensorFlow copies those that do not lie at a
         multiple of 64 bytes. ``close()`` stops the threads of an epoch that was not finished.
 
@@ -102,8 +103,8 @@ class _CurrentEpoch:
             batch = self._streamed(index) if self._is_within else None
             if batch is None:
                 batch = batch_of(self._loader, self.epoch, index)
-        targets = self._targets.beside(batch, batch.masks, batch.objects)
-        return batch.images if targets is None else (batch.images, targets)
+        found = self._targets
+        return found.element(batch.images, found.beside(batch), found.weights(batch))
 
     @property
     def workers(self) -> int:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from materialize.errors import ConfigError
-from materialize.loader.batches import Batch, Labelled, soft_labels
+from materialize.loader.batches import Batch, Labelled, Labels, soft_labels
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
-from pipelines.objects import Objects, padded
+from materialize.sources.targets import Field
+from pipelines.objects import padded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,11 @@ class Form:
     """Whether labels are (n, classes) float32 rather than (n,) class numbers."""
     targets: str | tuple[str, ...] | None = None
     """One name for an array, several for a dict; None for the label alone, or for a dict of all
-    there is where images have masks or objects. ``label``; ``mask`` (n, H, W, channels) uint8;
-    and padded to ``max_objects`` M, ``object_labels`` (n, M) int32, −1 for padding, ``boxes``
-    (n, M, 4) float32 and ``keypoints`` (n, M, K, 3) float32."""
+    there is where images have masks, objects or fields. ``label``; ``mask`` (n, H, W, channels)
+    uint8; padded to ``max_objects`` M, ``object_labels`` (n, M) int32, −1 for padding, ``boxes``
+    (n, M, 4) float32 and ``keypoints`` (n, M, K, 3) float32; and fields by their names: several
+    labels and values (n, K) float32, a further label as the label is. Weights are no targets: they
+    always come third, behind the images and their targets."""
     max_objects: int | None = None
     """M, at least 1: needed for objects. What an image has beyond it is left out."""
 
@@ -42,6 +45,10 @@ class Targets:
     """What is handed on; nothing where images go alone."""
     is_dict: bool = False
     max_objects: int = 0
+    fields: tuple[Field, ...] = ()
+    """Those that are handed on."""
+    weight: str | None = None
+    """The field that holds the weights of samples."""
 
     @classmethod
     def of(cls, loader: Loader, form: Form) -> "Targets":
@@ -79,36 +86,41 @@ class Targets:
             else whole_number("max_objects", form.max_objects, 1, 2**31)
         )
         is_dict = bool(names) and not isinstance(chosen, str)
-        return cls(num_classes, form.one_hot or loader.is_mixing, names, is_dict, most)
+        every = loader.samples.schema.fields
+        fields = tuple(field for field in every if field.name in names)
+        weight = next((field.name for field in every if field.kind == "weight"), None)
+        return cls(
+            num_classes, form.one_hot or loader.is_mixing, names, is_dict, most, fields, weight,
+        )  # fmt: skip
 
     def beside(
-        self,
-        labels: Labelled,
-        masks: NDArray[np.uint8] | None,
-        objects: Objects | None,
-        dtype: DTypeLike = np.int32,
+        self, batch: Batch, dtype: DTypeLike = np.int32
     ) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
         """What goes beside the images of a batch: an array, several by name, or None.
 
         Args:
-            labels: of n images, of which all have one or none.
-            masks: (n, H, W, channels).
-            objects: of the n images.
+            batch: of the loader; of its images all have a label or none.
             dtype: of class numbers.
         """
         if not self.names:
             return None
         arrays: dict[str, NDArray[Any]] = {}
-        if "label" in self.names and (made := self.of_batch(labels, dtype)) is not None:
+        if "label" in self.names and (made := self.of_batch(batch, dtype)) is not None:
             arrays["label"] = made
-        if masks is not None:
-            arrays["mask"] = masks
-        if objects is not None and any(name in _OF_OBJECTS for name in self.names):
-            padding = padded(objects, self.max_objects)
+        if batch.masks is not None:
+            arrays["mask"] = batch.masks
+        if batch.objects is not None and any(name in _OF_OBJECTS for name in self.names):
+            padding = padded(batch.objects, self.max_objects)
             arrays |= {
                 "object_labels": padding.labels, "boxes": padding.boxes,
                 "keypoints": padding.keypoints,
             }  # fmt: skip
+        for field in self.fields:
+            values = batch.fields[field.name]
+            if field.kind != "label":
+                arrays[field.name] = values.astype(np.float32, copy=False)
+            else:
+                arrays[field.name] = self._of_classes(Labels(values), len(field.names), dtype)
         handed = {name: arrays[name] for name in self.names}
         return handed if self.is_dict else handed[self.names[0]]
 
@@ -123,11 +135,29 @@ class Targets:
             (n,) class numbers, (n, num_classes) float32 with the share of each class, or None where
             nothing is labelled.
         """
-        if not self.num_classes:
-            return None
+        return self._of_classes(batch, self.num_classes, dtype) if self.num_classes else None
+
+    def _of_classes(self, found: Labelled, count: int, dtype: DTypeLike) -> NDArray[Any]:
+        """Class numbers in the form that was asked for."""
         if not self.one_hot:
-            return batch.labels.astype(dtype, copy=False)
-        return soft_labels(batch, self.num_classes)
+            return found.labels.astype(dtype, copy=False)
+        return soft_labels(found, count)
+
+    def element(self, images: Any, beside: Any, weights: Any) -> Any:
+        """What a framework is given: images, with their targets, with their weights.
+
+        Args:
+            images: of n samples.
+            beside: what `beside` gave, or tensors of it; None for nothing.
+            weights: what `weights` gave, or a tensor of it.
+        """
+        if beside is None:
+            return images
+        return (images, beside) if self.weight is None else (images, beside, weights)
+
+    def weights(self, batch: Batch) -> NDArray[np.float32] | None:
+        """(n,) of the samples of a batch; None where they have none."""
+        return None if self.weight is None else batch.fields[self.weight]
 
 
 _OF_OBJECTS = ("object_labels", "boxes", "keypoints")
@@ -143,6 +173,7 @@ def _there(loader: Loader, *, has_label: bool) -> tuple[str, ...]:
         "boxes": kinds is not None,
         "keypoints": kinds is not None and bool(kinds.keypoint_names),
     }
+    has |= {field.name: field.kind != "weight" for field in loader.samples.schema.fields}
     return tuple(name for name, is_there in has.items() if is_there)
 
 

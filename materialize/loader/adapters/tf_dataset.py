@@ -38,11 +38,12 @@ def tf_dataset(
         max_objects: as in `keras_dataset`.
 
     Returns:
-        A `tf.data.Dataset` of (images, targets), or of images where nothing is labelled, in the
-        order of the loader and of known cardinality; on a device, TensorFlow forgets that. The
-        number of images is None in ``element_spec`` only where the last batch of an epoch is
-        shorter. Images that lie at a multiple of 64 bytes are not copied on the host, others are
-        copied once. Iterators that are given up stop the loader's threads.
+        A `tf.data.Dataset` of (images, targets), with weights behind where samples have some, or of
+        images where nothing is labelled, in the order of the loader and of known cardinality; on a
+        device, TensorFlow forgets that. The number of images is None in ``element_spec`` only where
+        the last batch of an epoch is shorter. Images that lie at a multiple of 64 bytes are not
+        copied on the host, others are copied once. Iterators that are given up stop the loader's
+        threads.
 
     Raises:
         ConfigError: an argument is outside its interval, or TensorFlow is not installed.
@@ -70,8 +71,7 @@ def tf_dataset(
 def _elements(loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
     with closing(run_of(loader, run)) as batches:  # type: ignore[type-var]
         for batch in batches:
-            beside = targets.beside(batch, batch.masks, batch.objects)
-            yield batch.images if beside is None else (batch.images, beside)
+            yield targets.element(batch.images, targets.beside(batch), targets.weights(batch))
 
 
 def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
@@ -82,14 +82,19 @@ def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
     kinds, most = loader.object_kinds, targets.max_objects
     num_keypoints = 0 if kinds is None else len(kinds.keypoint_names)
     label = ((targets.num_classes,), tf.float32) if targets.one_hot else ((), tf.int32)
-    every = {
+    every: dict[str, tuple[tuple[int, ...], Any]] = {
         "label": label,
         "mask": (loader.mask_shape or (), tf.uint8),
         "object_labels": ((most,), tf.int32),
         "boxes": ((most, 4), tf.float32),
         "keypoints": ((most, num_keypoints, 3), tf.float32),
     }
+    for field in targets.fields:
+        numbers = (len(field.names),) if targets.one_hot else ()
+        is_label, kind = field.kind == "label", tf.float32 if targets.one_hot else tf.int32
+        every[field.name] = (numbers, kind) if is_label else (field.shape, tf.float32)
     specs = {
         name: tf.TensorSpec((num_images, *every[name][0]), every[name][1]) for name in targets.names
     }
-    return images, specs if targets.is_dict else specs[targets.names[0]]
+    beside = specs if targets.is_dict else specs[targets.names[0]]
+    return targets.element(images, beside, tf.TensorSpec((num_images,), tf.float32))

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Form, Targets, as_names, batch_of, run_of
-from materialize.loader.batches import Batch, Labelled
+from materialize.loader.batches import Batch
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
-from pipelines.objects import Objects
 
 Recipe = Callable[[], Loader]
 
@@ -68,10 +67,10 @@ def torch_batches(
             has beyond it is left out.
 
     Returns:
-        An `IterableDataset` of (images, targets), or of images where nothing is labelled: tensors
-        over the memory of the batch, which workers copy once into shared memory. ``set_epoch(e)``
-        holds from the next iteration on, in workers that persist too; ``close()`` closes the loader
-        of this process.
+        An `IterableDataset` of (images, targets), with weights behind where samples have some, or
+        of images where nothing is labelled: tensors over the memory of the batch, which workers
+        copy once into shared memory. ``set_epoch(e)`` holds from the next iteration on, in workers
+        that persist too; ``close()`` closes the loader of this process.
 
     Raises:
         ConfigError: an argument is outside its interval, or PyTorch is not installed.
@@ -185,24 +184,20 @@ class _Reopened:
             self._opened = os.getpid(), loader, targets
         return self._opened
 
-    def _tensors(
-        self,
-        images: NDArray[Any],
-        labels: Labelled,
-        masks: NDArray[np.uint8] | None,
-        objects: Objects | None,
-    ) -> Any:
-        beside = self._open()[2].beside(labels, masks, objects, np.int64)
-        shown = self._tensor(images, is_picture=True)
+    def _tensors(self, batch: Batch) -> Any:
+        targets = self._open()[2]
+        beside, weights = targets.beside(batch, np.int64), targets.weights(batch)
+        tensors: Any = None
         if isinstance(beside, dict):
             tensors = {
                 name: self._tensor(array, is_picture=name == "mask")
                 for name, array in beside.items()
             }
-            return shown, tensors
-        if beside is None:
-            return shown
-        return shown, self._tensor(beside, is_picture=beside is masks)
+        elif beside is not None:
+            tensors = self._tensor(beside, is_picture=beside is batch.masks)
+        shown = self._tensor(batch.images, is_picture=True)
+        behind = None if weights is None else self._tensor(weights, is_picture=False)
+        return targets.element(shown, tensors, behind)
 
     def _tensor(self, array: NDArray[Any], *, is_picture: bool) -> Any:
         import torch
@@ -231,7 +226,7 @@ class _Batches(_Reopened):
         """(images, targets) batch by batch."""
         with closing(self._share()) as batches:  # type: ignore[type-var]
             for batch in batches:
-                yield self._tensors(batch.images, batch, batch.masks, batch.objects)
+                yield self._tensors(batch)
 
     def _share(self) -> Iterator[Batch]:
         from torch.utils.data import get_worker_info
@@ -271,12 +266,18 @@ class _Samples(_Reopened):
             raise IndexError(f"sample: expected a number in [0, {len(self)}), got {list(numbers)}")
         rows, copies = loader.order(self.epoch).shown(found)
         loader.enter_epoch(self.epoch)
-        images, labels = loader.images(rows, copies), loader.labels(rows, copies)
-        made = self._tensors(images, labels, *loader.targets(rows, copies))
+        labels, fields = loader.labels(rows, copies), loader.samples.fields
+        masks, objects = loader.targets(rows, copies)
+        images = loader.images(rows, copies)
+        made = self._tensors(
+            Batch(images, labels.labels, rows, copies, self.epoch, 0, len(self),
+                  partner_labels=labels.partner_labels, label_weights=labels.label_weights,
+                  masks=masks, objects=objects, fields={n: v[rows] for n, v in fields.items()})
+        )  # fmt: skip
         if not isinstance(made, tuple):
             return list(made)
-        shown, beside = made
-        if not isinstance(beside, dict):
-            return list(zip(shown, beside, strict=True))
-        alone = [{name: values[i] for name, values in beside.items()} for i in range(len(shown))]
-        return list(zip(shown, alone, strict=True))
+        shown, beside, *weights = made
+        if isinstance(beside, dict):
+            names = range(len(shown))
+            beside = [{name: values[i] for name, values in beside.items()} for i in names]
+        return list(zip(shown, beside, *weights, strict=True))
