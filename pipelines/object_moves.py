@@ -182,9 +182,13 @@ def _bent(course: _Course, motion: Bent) -> _Course:
         images = place[images]
         happens = images >= 0
     if happens.any():
-        # Steps count from the centre of the first pixel.
+        # What lies outside the image is lost by now, and in a view from aside may lie behind the
+        # eye. Steps count from the centre of the first pixel.
+        rows = images[happens]
+        sides = np.stack([canvas.widths[rows], canvas.heights[rows]], axis=1)
+        inside = np.clip(points[happens], 0, sides)
         points[happens] = 0.5 + motion.step.move_points(
-            points[happens] - 0.5, images[happens], motion.parameters, canvas
+            inside - 0.5, rows, motion.parameters, canvas
         )
     outline, keypoints, corners = np.split(points, np.cumsum([len(c) for c in clouds])[:-1])
     return replace(course, outline=outline, keypoints=keypoints, corners=corners)

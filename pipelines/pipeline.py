@@ -55,7 +55,7 @@ class Pipeline:
     """The label of the ``constant`` border of masks, from 0 to 255."""
     min_visibility: float = 0.0
     """In [0, 1]: an object goes when less than this share of its moved box lies inside the image;
-    one of which nothing does always goes."""
+    one of which nothing does always goes. A step that bends moves what was inside before it."""
 
     def __post_init__(self) -> None:
         """Checks what concerns the pipeline as a whole.

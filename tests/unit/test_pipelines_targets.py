@@ -9,7 +9,7 @@ import pytest
 from pipelines import ImageContractError, ObjectKinds, PipelineFileError, apply_targets
 from pipelines.augmix import AugMix
 from pipelines.composition import OneOf
-from pipelines.distortion import Elastic
+from pipelines.distortion import Elastic, Perspective
 from pipelines.exact_moves import Pad, QuarterTurn
 from pipelines.geometric import Crop, HorizontalFlip, Rotation, VerticalFlip, WidthShift, Zoom
 from pipelines.keras_affine import KerasAffine
@@ -137,6 +137,20 @@ def test_a_flattened_image_shows_no_objects():
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (5, 5, 5, 5), (9, 9, 4, 4), (-9, -9, -1, -1)])
 def test_strange_boxes_do_no_harm(box):
     moved([Rotation(max_deg=20)], objects_of([[box]]), kinds=ObjectKinds(("thing",)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_view_from_aside_puts_nothing_behind_the_eye():
+    """Boxes that reach far out of the image still hold all of it that they held before."""
+    objects = objects_of([[(-400, -300, 15, 10), (5, 5, 900, 700), (-500, -500, 500, 500)]] * 8)
+    view = Perspective(distortion=0.6)
+    kinds = ObjectKinds(("thing", "other"))
+    seen = moved([view], objects, kinds=kinds)
+    inner = moved([view], objects_of([[(0, 0, 15, 10), (5, 5, 30, 20), (0, 0, 30, 20)]] * 8),
+                  kinds=kinds)  # fmt: skip
+    assert seen.num_objects == inner.num_objects == 24
+    assert (seen.boxes[:, :2] <= inner.boxes[:, :2] + 1e-3).all()
+    assert (seen.boxes[:, 2:] >= inner.boxes[:, 2:] - 1e-3).all()
 
 
 def test_images_without_objects_are_images():
