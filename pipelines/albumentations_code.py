@@ -45,7 +45,7 @@ class Albumentations(UserCode):
         try:
             facts = json.loads(self.compose)
             good = isinstance(facts["transform"], dict) and isinstance(facts["__version__"], str)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             good = False
         require(good, self, "compose", expected, self.compose)
         text = json.dumps(facts, sort_keys=True)

@@ -9,6 +9,8 @@ _UNITS = {"_deg": ("°", 1), "_px": (" px", 1), "_levels": ("", 1), "": ("", 2)}
 _SIGNED = ("angle", "shift")
 """Parameters that begin so go both ways from nothing."""
 
+_OPTION_LETTERS = 60
+
 
 def captions(
     keys: Sequence[str], drawn: Sequence[Parameters], row: int, *, with_key: bool = True
@@ -41,7 +43,7 @@ def captions(
 
 def _is_shown(name: str) -> bool:
     """False for what means nothing to people: words kept whole, and that a step happened."""
-    return name != ACTIVE and not name.startswith(("key_", "partner_"))
+    return name != ACTIVE and not name.startswith(("key_", "partner_", "seed_"))
 
 
 def caption(key: str, parameters: Mapping[str, float]) -> str:
@@ -70,4 +72,10 @@ def options_text(step: Transform) -> str:
     options = {name: value for name, value in step.options().items() if name != "id"}
     if isinstance(step, Container) and "steps" in options:
         options["steps"] = ", ".join(inner.name for inner in step.steps)
-    return ", ".join(f"{k} = {v}" for k, v in options.items()) or "with its defaults"
+    shown = (f"{name} = {_shortened(str(value))}" for name, value in options.items())
+    return ", ".join(shown) or "with its defaults"
+
+
+def _shortened(text: str) -> str:
+    """The beginning of a text that is longer than an option usually is, such as a whole Compose."""
+    return text if len(text) <= _OPTION_LETTERS else f"{text[: _OPTION_LETTERS - 1]}…"

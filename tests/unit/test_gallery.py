@@ -9,8 +9,9 @@ from materialize.pictures.captions import caption, captions, options_text
 from materialize.pictures.gallery import GalleryOptions, draw_gallery, some_of_every_class
 from materialize.population import load_images, scan
 from materialize.sources import open_source
-from pipelines import REGISTRY, load
+from pipelines import REGISTRY, Albumentations, load
 from pipelines.pipeline import Pipeline
+from tests.golden.pipelines_cases import FLIP
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +190,12 @@ def test_steps_that_hold_steps_are_drawn_whole(digits):
         source, population, Pipeline(steps=(zoom, turn)), GalleryOptions(kind="steps", seed=7)
     )
     assert abs(picture.width - three_cards.width) < 40  # original and two steps: as wide
+
+
+def test_captions_of_what_others_wrote_stay_short():
+    drawn = {f"seed_{i}": np.array([2.0**31]) for i in range(4)}
+    assert captions(["function"], [drawn], 0) == ["function"]
+    assert len(options_text(Albumentations(FLIP))) <= 70
 
 
 def test_captions_tell_what_happened_in_a_container():
