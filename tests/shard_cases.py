@@ -68,6 +68,10 @@ def shard_case(
         columns["draws"] = (values * 2654435761 % 2**32).astype(np.uint32)
     elif spec.parameters == "full":
         columns["parameters"] = values / 7
+    if spec.partners_digest:
+        columns["partner_ids"] = columns["sample_ids"][::-1].copy()
+        columns["partner_labels"] = columns["labels"][::-1].copy()
+        columns["label_weights"] = (np.arange(num_rows) / num_rows).astype(np.float32)
     digest = rows_digest(columns["sample_ids"], columns["labels"], class_names)
     pixels = (counter * counter * 31 % 257 % 256).reshape(num_rows, *shape)
     images = pixels.astype(spec.images.dtype)

@@ -26,6 +26,7 @@ def golden_cases() -> dict[str, ShardCase]:
         "raw-original": shard_case(**original),
         "raw-float32": shard_case(image_dtype="float32"),
         "raw-full-parameters": shard_case(parameters="full"),
+        "raw-mixed": shard_case(partners_digest="a9" * 32),
         "bitshuffle-zstd": shard_case(400, (32, 32, 3), codec="bitshuffle-zstd"),
         "zstd": shard_case(400, (32, 32, 3), codec="zstd"),
         # gzip is absent: its bytes are a matter of the zlib that HDF5 was built with.
