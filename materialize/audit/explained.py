@@ -1,13 +1,16 @@
 """What is known of one stored image, in words and as a picture (`audit.explanation` finds it)."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions
+from materialize.pictures.overlay import Marked, drawn, legend
 from materialize.sources.base import Pixels
+from pipelines.objects import ObjectKinds
 
 _AMPLIFIED = 8
 """A difference of one level in 255 cannot be seen."""
@@ -81,12 +84,19 @@ class Explanation:
     """Why one of the images is None."""
     partner: PartnerFacts | None = None
     """None where the image is not mixed."""
+    kinds: ObjectKinds | None = None
+    """What objects are; None where images show none."""
+    targets: dict[str, Marked] = field(default_factory=dict)
+    """What ``original``, ``stored`` and ``recomputed`` show, where something moves with them."""
 
     @property
     def is_equal(self) -> bool | None:
         """Whether stored and recomputed pixels are the same; None if one of them is not there."""
         if self.stored is None or self.recomputed is None:
             return None
+        one, other = self.targets.get("stored"), self.targets.get("recomputed")
+        if one is not None and other is not None and not _are_same(one, other):
+            return False
         return bool(np.array_equal(self.stored, self.recomputed))
 
     @property
@@ -112,10 +122,36 @@ class Explanation:
             *(f"drawn    {step} · words {_hexadecimal(step.words)}" for step in self.steps),
             *([f"partner  {self.partner.sample_id} · {self.partner}"] if self.partner else []),
             *(f"program  {line}" for line in self.program),
+            *self._target_lines(),
             f"redone   {verdict[self.is_equal]}",
             *(["problem  the stored draws are not these"] if self.are_draws_equal is False else []),
             *(f"problem  {problem}" for problem in self.problems),
         ]
+
+    def _target_lines(self) -> list[str]:
+        """Which objects and labels the copy shows, or would show."""
+        marked = self.targets.get("stored") or self.targets.get("recomputed")
+        if marked is None:
+            return []
+        lines, before = [], self.targets.get("original")
+        if marked.objects is not None and self.kinds is not None:
+            there = marked.objects.num_objects
+            of = ""
+            if before is not None and before.objects is not None:
+                of = f" of {before.objects.num_objects} in the source"
+            lines.append(f"objects  {there}{of}")
+            for number, label in enumerate(marked.objects.labels.tolist()):
+                left, top, right, bottom = marked.objects.boxes[number].tolist()
+                lines.append(
+                    f"object   {marked.objects.numbers[number]} {self.kinds.names[label]} · x "
+                    f"{left:.1f} to {right:.1f}, y {top:.1f} to {bottom:.1f}"
+                )
+        if marked.mask is not None:
+            labels, counts = np.unique(marked.mask, return_counts=True)
+            pairs = zip(labels.tolist(), (100 * counts / counts.sum()).tolist(), strict=True)
+            shares = ", ".join(f"{label} {share:.1f} %" for label, share in pairs)
+            lines.append(f"mask     labels {shares}")
+        return lines
 
     def gallery(self) -> bytes:
         """A PNG: original | stored | recomputed | their difference, eight times as strong."""
@@ -137,7 +173,7 @@ class Explanation:
             sheet.stacked(
                 [
                     sheet.text(name if pixels is not None else f"{name}: not there"),
-                    sheet.framed(sheet.shown(blank if pixels is None else pixels, side)),
+                    sheet.framed(self._drawn(name, blank if pixels is None else pixels, side)),
                 ],
                 gap=4,
             )
@@ -147,10 +183,27 @@ class Explanation:
         if self.partner is not None:
             subtitle += f"; {self.partner}"
         which = "original" if self.copy < 0 else f"copy {self.copy}"
-        page = sheet.page(f"{self.locator}, {which}", subtitle, sheet.beside(panels))
+        panel = sheet.beside(panels)
+        said = legend(self.kinds, ()) if self.targets else None
+        content = panel if said is None else sheet.stacked([said, panel])
+        page = sheet.page(f"{self.locator}, {which}", subtitle, content)
         buffer = io.BytesIO()
         page.save(buffer, "PNG")
         return buffer.getvalue()
+
+    def _drawn(self, name: str, pixels: Pixels, side: int) -> Image.Image:
+        """A panel, with what moved with its pixels drawn over it."""
+        marked = self.targets.get(name)
+        return sheet.shown(pixels, side) if marked is None else drawn(marked, self.kinds, side)
+
+
+def _are_same(one: Marked, other: Marked) -> bool:
+    """Whether two images of one sample show the same."""
+    if one.mask is not None and other.mask is not None and (one.mask != other.mask).any():
+        return False
+    if one.objects is None or other.objects is None:
+        return True
+    return not len(one.objects.differing(other.objects))
 
 
 def _hexadecimal(words: tuple[int, ...]) -> str:

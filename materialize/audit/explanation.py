@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from materialize.audit.explained import Explanation, PartnerFacts, StepDraw
 from materialize.audit.naming_samples import find_sample
 from materialize.audit.program_words import program_words
-from materialize.audit.regeneration import Regenerator, drawn_columns, located
+from materialize.audit.regeneration import (
+    Prepared,
+    Regenerator,
+    drawn_columns,
+    drawn_words,
+    located,
+)
 from materialize.audit.standing import StandingDataset
 from materialize.audit.tracing import trace
 from materialize.errors import ConfigError, MaterializeError, ShardError
@@ -24,6 +30,7 @@ from materialize.feasibility import prepared_canvas
 from materialize.manifest import shard_path
 from materialize.partner_images import PartnerImages
 from materialize.partners import NOBODY, Pairing
+from materialize.pictures.overlay import Marked
 from materialize.planning import num_copies, take_rows, tasks
 from materialize.population import Population, load_images
 from materialize.recipe import Recipe
@@ -31,8 +38,11 @@ from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Pixels
 from materialize.stock import ORIGINAL
+from materialize.targets import prepare_targets, render_masks
 from materialize.whereabouts import find_source
+from pipelines import Pipeline
 from pipelines.errors import UserCodeError
+from pipelines.objects import Objects
 
 
 def explain_sample(
@@ -64,11 +74,19 @@ def explain_sample(
     steps, program = _drawn(dataset, rows, spec)
     pairings = dataset.pairings(generation, {copy: np.array([place])})
     original, regenerator, traced, partners = _original(dataset, rows, pairings, source, problems)
-    recomputed = None
+    recomputed, prepared = None, None
     if regenerator is not None and partners is not None:
         only = np.zeros(1, np.int64)
         prepared = regenerator.prepare(traced, only)
         recomputed = regenerator.render(traced, spec, prepared, only, partners)[0]
+    targets: dict[str, Marked] = {}
+    if stored is not None and found is not None:
+        of_mask = _stored_at(dataset, generation, place, copy, is_mask=True)
+        mask, _ = _stored(dataset.directory, of_mask, problems)
+        labels = None if mask is None else mask.astype(np.uint8)
+        targets["stored"] = Marked(stored, _stored_objects(dataset.directory, *found), labels)
+    if regenerator is not None and prepared is not None and recomputed is not None:
+        targets |= _redone_targets(regenerator, traced, spec, prepared, original, recomputed)
     label = int(rows.labels[0])
     return Explanation(
         sample_id=rows.ids[0].tobytes().hex(),
@@ -87,15 +105,50 @@ def explain_sample(
         are_draws_equal=_are_equal(dataset, rows, spec, beside, pairings.get(copy)),
         partner=_partner(pairings.get(copy)),
         problems=tuple(problems),
+        kinds=population.schema.objects,
+        targets=targets if population.schema.moves else {},
     )
 
 
+def _stored_objects(directory: Path, entry: ShardEntry, row: int) -> Objects | None:
+    """The objects of a row that was read before."""
+    with ShardReader(shard_path(directory, entry.file), entry) as reader:
+        return None if reader.objects is None else reader.objects.take(np.array([row]))
+
+
+def _redone_targets(
+    regenerator: Regenerator,
+    traced: Population,
+    spec: ShardSpec,
+    prepared: Prepared,
+    original: Pixels | None,
+    recomputed: Pixels,
+) -> dict[str, Marked]:
+    """What the source and the copy made of it show."""
+    targets, only = prepared.targets, np.zeros(1, np.int64)
+    if targets is None:
+        return {}
+    objects, mask = regenerator.objects(traced, spec, prepared, only), None
+    if targets.masks is not None:
+        masks = np.empty((1, *spec.image_shape[:2], targets.masks.channels), np.uint8)
+        words = drawn_words(regenerator.pipeline, regenerator.seed, traced, spec)
+        render_masks(regenerator.pipeline, targets, words, masks)
+        mask = masks[0]
+    found = {"recomputed": Marked(recomputed, objects, mask)}
+    if original is not None:
+        before = prepare_targets(regenerator.source, Pipeline(steps=()), traced)
+        there = None if before.masks is None else before.masks.image(0).astype(np.uint8)
+        found["original"] = Marked(original, before.objects, there)
+    return found
+
+
 def _stored_at(
-    dataset: StandingDataset, generation: int, place: int, copy: int
+    dataset: StandingDataset, generation: int, place: int, copy: int, *, is_mask: bool = False
 ) -> tuple[ShardEntry, int] | None:
-    """The shard that holds a sample's copy, and the row there; None where none does."""
+    """The shard that holds a sample's copy, or its mask, and the row there; None without one."""
     for entry in dataset.manifest.shards:
-        if entry.spec.generation == generation and entry.spec.copy == copy:
+        spec = entry.spec
+        if (spec.generation, spec.copy, spec.is_mask) == (generation, copy, is_mask):
             rows = dataset.rows_of(entry.spec)
             here = int(np.searchsorted(rows, place))
             if here < len(rows) and rows[here] == place:
@@ -122,8 +175,8 @@ def _made_at_reading(dataset: StandingDataset, rows: Population, copy: int) -> S
         )
     recipe = Recipe(copies=1, value_range=manifest.value_range, originals=True)
     one = replace(rows, rates=None)
-    specs = [spec for task in tasks(dataset.pipeline, recipe, one) for spec in task.specs]
-    original, *copies = specs
+    every = [spec for task in tasks(dataset.pipeline, recipe, one) for spec in task.specs]
+    original, *copies = [spec for spec in every if not spec.is_mask]
     return original if copy == ORIGINAL else replace(copies[0], copy=copy)
 
 
@@ -136,7 +189,7 @@ def _stored(
     entry, row = found
     try:
         with ShardReader(shard_path(directory, entry.file), entry) as reader:
-            columns = {name: column[row] for name, column in reader.columns.items()}
+            columns = {name: reader.columns[name][row] for name in entry.spec.columns()}
             return reader.rows(row, row + 1)[0].copy(), columns
     except (ShardError, OSError) as error:
         problems.append(str(error))

@@ -31,6 +31,7 @@ from materialize.estimation.pace import Pace, copy_speed, measure_pace, read_spe
 from materialize.estimation.pools import Pool
 from materialize.estimation.sampling import Effort, draw_sample
 from materialize.estimation.structure import columns_bytes, container_bytes
+from materialize.estimation.target_sizes import measure_targets
 from materialize.executor import Crew
 from materialize.progress import Progress, stage
 from materialize.recipe import STORAGE_MODES, Recipe
@@ -105,7 +106,8 @@ def assemble(
         sample = draw_sample(
             pool, census, measured, encoded, bench, inquiry.effort, stage(progress, "sample")
         )
-    forecast = Forecast(census, pipeline, recipe, sample)
+    sizes = measure_targets(pool, census, pipeline)
+    forecast = Forecast(census, pipeline, recipe, sample, sizes)
     machine = _machine(pool, forecast, bench, inquiry)
     return _stated(forecast, machine, inquiry, names, before_s), forecast
 
@@ -289,7 +291,8 @@ def _checking_s(forecast: Forecast, machine: _Machine, stored: Interval, inquiry
 def _columns(forecast: Forecast, layout: SplitLayout, recipe: Recipe) -> tuple[int, int]:
     """Columns and container of a layout."""
     names = forecast.census.class_names
-    return columns_bytes(layout), container_bytes(layout, recipe.codec, names)
+    each = forecast.sizes.objects_per_image
+    return columns_bytes(layout), container_bytes(layout, recipe.codec, names, each)
 
 
 def _modes(forecast: Forecast, inquiry: Inquiry) -> tuple[ModeEstimate, ...]:

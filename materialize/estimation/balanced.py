@@ -42,16 +42,16 @@ def epoch_draws(
 def planned_shards(
     population: Population, pipeline: Pipeline, recipe: Recipe
 ) -> list[tuple[ShardSpec, int]]:
-    """The copies' shards of a scanned source: one of each kind of alike ones, and how many."""
+    """The shards of a scanned source's copies: one of each kind of alike ones, and how many."""
     if population.rates is None:
         population = balanced(population, recipe.balance, recipe.balance_cap)
     counts: Counter[tuple[int, ...]] = Counter()
     examples: dict[tuple[int, ...], ShardSpec] = {}
     for task in planning.tasks(pipeline, recipe, population):
         for spec in task.specs:
-            if spec.kind == "copy":
+            if spec.kind == "copy" and not spec.is_mask:  # masks stand beside images
                 numbers = (spec.run, spec.first_row, spec.copy)
-                key = (spec.num_rows, *(len(str(number)) for number in numbers), spec.is_mask)
+                key = (spec.num_rows, *(len(str(number)) for number in numbers))
                 counts[key] += 1
                 examples[key] = spec
     return [(examples[key], count) for key, count in counts.items()]

@@ -91,6 +91,8 @@ class SplitLayout:
     of an epoch and ``run_rows`` is what a shard has on average."""
     sources: tuple[int, int] | None = None
     """And how many images there are, in how many runs."""
+    mask: ShardSpec | None = None
+    """Template of the shards of their masks; None where there are none."""
 
     @property
     def num_runs(self) -> int:
@@ -108,11 +110,16 @@ class SplitLayout:
     def num_shards(self) -> int:
         """One per run and copy, where there is something to hold."""
         if self.sources is not None:
-            return sum(group.count for group in self.shards)
-        return self.num_runs * self.num_copies
+            return sum(group.count for group in self.shards) * self._shards_each
+        return self.num_runs * self.num_copies * self._shards_each
+
+    @property
+    def _shards_each(self) -> int:
+        """With one of masks beside each where images have some."""
+        return 1 if self.mask is None else 2
 
     def groups(self) -> Iterator[ShardGroup]:
-        """All its shards: numbers of as many digits take as many bytes in a shard's head."""
+        """Its shards of images: numbers of as many digits take as many bytes in a head."""
         if self.sources is not None:
             yield from self.shards
             return
@@ -143,8 +150,8 @@ def layouts(census: Census, pipeline: Pipeline, recipe: Recipe) -> tuple[SplitLa
         SizeMismatchError: the images differ in size where they must not.
     """
     few = replace(_first_of_each_split(census.example), rates=None)
-    templates: dict[tuple[str, str], ShardSpec] = {
-        (spec.split, spec.kind): spec
+    templates: dict[tuple[str, str, bool], ShardSpec] = {
+        (spec.split, spec.kind, spec.is_mask): spec
         for task in planning.tasks(pipeline, replace(recipe, copies=1), few)
         for spec in task.specs
     }
@@ -159,8 +166,10 @@ def layouts(census: Census, pipeline: Pipeline, recipe: Recipe) -> tuple[SplitLa
         for kind in shapes:
             copies = recipe.copies if kind == "copy" else 1
             by_class = tuple(census.rows[SPLITS.index(split)].tolist())
-            template = templates[split, kind]
-            layout = SplitLayout(kind, split, rows, run_rows, copies, template, by_class, split)
+            template, mask = templates[split, kind, False], templates.get((split, kind, True))
+            layout = SplitLayout(
+                kind, split, rows, run_rows, copies, template, by_class, split, mask=mask
+            )
             if kind == "copy" and recipe.balance is not None:
                 layout = _balanced(layout, census, pipeline, recipe)
             found.append(layout)

@@ -13,6 +13,7 @@ from materialize.estimation.census import Census, SplitLayout, layouts, shared_o
 from materialize.estimation.intervals import Interval, total_of
 from materialize.estimation.samples import Sample
 from materialize.estimation.structure import columns_bytes, container_bytes, pixel_bytes
+from materialize.estimation.target_sizes import TargetSizes, target_bytes
 from materialize.recipe import Recipe
 from materialize.shards.codecs import find_codec
 from materialize.sources.base import SPLITS
@@ -31,6 +32,8 @@ class Forecast:
     recipe: Recipe
     sample: Sample | None
     """None where only raw pixels are asked about."""
+    sizes: TargetSizes = field(default_factory=TargetSizes)
+    """Of masks and objects."""
     _known: dict[Recipe, tuple[SplitLayout, ...]] = field(default_factory=dict, compare=False)
 
     def layouts(self, recipe: Recipe) -> tuple[SplitLayout, ...]:
@@ -56,6 +59,7 @@ class Forecast:
         found: dict[str, Interval] = {}
         for layout in self.layouts(recipe):
             size = self.pixels(layout, recipe) + Interval.exact(self.structure(layout, recipe))
+            size += self.targets(layout, recipe)
             found[layout.split] = found.get(layout.split, Interval.exact(0)) + size
         return found
 
@@ -77,8 +81,10 @@ class Forecast:
                 known = sum(interval.value for interval in pixels)
                 pixels = [interval.scaled(total.value / known) for interval in pixels]
             beside = shared_out(self.structure(layout, recipe), rows)
+            targets = self.targets(layout, recipe)
             for place, part in enumerate(beside.tolist()):
                 found[place] += pixels[place] + Interval.exact(part)
+                found[place] += targets.scaled(int(rows[place]) / int(rows.sum()))
         return dict(zip(names, found, strict=True))
 
     def pixels(self, layout: SplitLayout, recipe: Recipe) -> Interval:
@@ -92,10 +98,15 @@ class Forecast:
         # What was seen is like what will be stored, and not the same copies in the same blocks.
         return Interval.around(total.value, max(total.half, _ALIKE_SHARE * total.value))
 
+    def targets(self, layout: SplitLayout, recipe: Recipe) -> Interval:
+        """Masks and objects of a layout's images."""
+        return target_bytes(layout, recipe.codec, self.census.class_names, self.sizes)
+
     def structure(self, layout: SplitLayout, recipe: Recipe) -> int:
         """What stands beside the pixels of a layout's shards."""
         names = self.census.class_names
-        return columns_bytes(layout) + container_bytes(layout, recipe.codec, names)
+        each = self.sizes.objects_per_image
+        return columns_bytes(layout) + container_bytes(layout, recipe.codec, names, each)
 
     def ratio(self, recipe: Recipe) -> Interval:
         """Decoded pixels for each byte they are stored in."""

@@ -14,15 +14,17 @@ import numpy as np
 from materialize.estimation.census import SplitLayout
 from materialize.shards.buffer import ShardBuffer
 from materialize.shards.codecs import find_codec
+from materialize.shards.columns import bytes_of_objects, columns_of
 from materialize.shards.container import write_container
 from materialize.shards.layout import ShardSpec, rows_digest
+from pipelines.objects import Objects
 
 _BLOCK_BYTES = 2**14
 """HDF5 puts what is smaller than 2 KiB together, and aligns nothing that is larger."""
 
 
 def columns_bytes(layout: SplitLayout) -> int:
-    """Labels, ids and draws of all shards of a layout."""
+    """Labels, ids and draws of all shards of a layout, without objects."""
     return sum(group.count * _columns(group.spec) for group in layout.groups())
 
 
@@ -31,7 +33,9 @@ def pixel_bytes(layout: SplitLayout) -> int:
     return layout.num_rows * layout.num_copies * layout.template.row_bytes
 
 
-def container_bytes(layout: SplitLayout, codec: str, class_names: Sequence[str]) -> int:
+def container_bytes(
+    layout: SplitLayout, codec: str, class_names: Sequence[str], objects_per_image: float = 0.0
+) -> int:
     """Structure of all shards of a layout, in a codec.
 
     Exactness: to the byte for raw shards and pictures; what chunks of other sizes than these leave
@@ -39,7 +43,10 @@ def container_bytes(layout: SplitLayout, codec: str, class_names: Sequence[str])
     """
     names = tuple(class_names)
     return sum(
-        group.count * _structure(replace(group.spec, codec=codec), names)
+        group.count
+        * _structure(
+            replace(group.spec, codec=codec), names, round(group.spec.num_rows * objects_per_image)
+        )
         for group in layout.groups()
     )
 
@@ -49,14 +56,23 @@ def _columns(spec: ShardSpec) -> int:
 
 
 @lru_cache(maxsize=256)
-def _structure(spec: ShardSpec, class_names: tuple[str, ...]) -> int:
-    """Bytes of a shard that are neither pixels nor columns."""
+def _structure(spec: ShardSpec, class_names: tuple[str, ...], num_objects: int) -> int:
+    """Bytes of a shard that are neither pixels nor columns nor objects."""
     columns = {name: np.zeros(c.shape, c.dtype) for name, c in spec.columns().items()}
+    objects_bytes = 0
+    if spec.objects is not None:  # as many as there will be, but without polygons
+        one = _one_object(len(spec.objects.keypoint_names))
+        objects = one.take(np.zeros(num_objects, np.int64))
+        ends = np.full(spec.num_rows + 1, num_objects)
+        ends[:-1] = 0
+        objects = replace(objects, offsets=ends)
+        columns |= columns_of(objects)
+        objects_bytes = int(bytes_of_objects(objects).sum())
     digest = rows_digest(columns["sample_ids"], columns["labels"], class_names)
     written = replace(spec, rows_digest=digest)
     buffer = ShardBuffer()
     placement = write_container(buffer, written, columns, class_names, _blocks(spec))
-    return buffer.size - placement.stored_bytes - _columns(spec)
+    return buffer.size - placement.stored_bytes - _columns(spec) - objects_bytes
 
 
 def _blocks(spec: ShardSpec) -> list[bytes] | None:
@@ -67,3 +83,13 @@ def _blocks(spec: ShardSpec) -> list[bytes] | None:
     half = codec.block_column(spec.images, 0).num_bytes // 2
     size = 1 if codec.is_picture else max(min(half, _BLOCK_BYTES), 1)
     return [bytes(size)] * codec.num_blocks(spec.images)
+
+
+def _one_object(num_keypoints: int) -> Objects:
+    """One image with one object."""
+    numbers = np.zeros(1, np.int32)
+    return Objects(
+        np.array([0, 1]), numbers, numbers, np.zeros(1, np.uint8), np.zeros((1, 4), np.float32),
+        np.zeros((1, num_keypoints, 3), np.float32), np.zeros(2, np.int64), np.zeros(1, np.int64),
+        np.zeros((0, 2), np.float32),
+    )  # fmt: skip

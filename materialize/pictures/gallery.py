@@ -18,9 +18,12 @@ from materialize.errors import ConfigError
 from materialize.partners import with_folds
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions, options_text
+from materialize.pictures.overlay import Marked, drawn, legend
+from materialize.planning import take_rows
 from materialize.population import Population, load_images
 from materialize.sources import Source
 from materialize.sources.base import SPLITS
+from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
 from pipelines import Pipeline
 from pipelines.rendering import Pool
 from pipelines.transform import Canvas, Parameters
@@ -99,6 +102,29 @@ class _Material:
         if folds is not None and row in training:
             rows = rows[folds[rows] == folds[row]]
         return _PoolImages(self, rows)
+
+    def targets(self, row: int, pipeline: Pipeline) -> PreparedTargets | None:
+        """What it shows, as it lies on the prepared image; None where nothing moves."""
+        if not self.population.schema.moves:
+            return None
+        one = take_rows(self.population, np.array([row]))
+        return prepare_targets(self.source, pipeline, one)
+
+    def page(self, title: str, subtitle: str, content: Image.Image) -> Image.Image:
+        """The finished picture, with what the colours of objects mean."""
+        schema = self.population.schema
+        said = legend(schema.objects, schema.mask_names)
+        parts = [content] if said is None else [said, content]
+        return sheet.page(title, subtitle, sheet.stacked(parts, 16))
+
+    def tile(self, marked: Marked, side: int, title: str, caption: str) -> Image.Image:
+        """An image with its title and caption beneath, as wide as the image may be."""
+        parts = [sheet.framed(drawn(marked, self.population.schema.objects, side))]
+        if title:
+            parts.append(sheet.text(title, 13, width=side))
+        if caption:
+            parts.append(sheet.text(caption, 11, ink=sheet.FAINT, width=side))
+        return sheet.stacked(parts, 4)
 
     def label(self, row: int) -> str:
         """Its class, or where it is if it has none."""
@@ -193,18 +219,19 @@ def _copies(material: _Material, pipeline: Pipeline) -> Image.Image:
     rendered = [_rendered(material, pipeline, row, count) for row in rows]
     side = _side([copy for _, copies, _ in rendered for copy in copies])
     lines = []
-    for row, (original, copies, drawn) in zip(rows, rendered, strict=True):
+    for row, (original, copies, draws) in zip(rows, rendered, strict=True):
         locator = material.population.locators[row]
-        tiles = [_tile(original, side, material.label(row), locator)]
-        partners = _partners(material, pipeline, row, drawn)
+        title = material.label(row)
+        tiles = [material.tile(original, side, title, "" if title == locator else locator)]
+        partners = _partners(material, pipeline, row, draws)
         for number, copy in enumerate(copies):
-            words = [*captions(pipeline.step_keys, drawn, number), *partners[number]]
+            words = [*captions(pipeline.step_keys, draws, number), *partners[number]]
             said = "\n".join(words) or "unchanged"
-            tiles.append(_tile(copy, side, f"copy {number}", said))
+            tiles.append(material.tile(copy, side, f"copy {number}", said))
         lines.append(sheet.grid(tiles, len(tiles), 16))
     seed = material.options.seed
     subtitle = f"{len(rows)} originals and the first {count} copies of each, seed {seed}"
-    return sheet.page(f"Pipeline {pipeline.name}", subtitle, sheet.stacked(lines, 22))
+    return material.page(f"Pipeline {pipeline.name}", subtitle, sheet.stacked(lines, 22))
 
 
 def _steps(material: _Material, pipeline: Pipeline) -> Image.Image:
@@ -218,7 +245,8 @@ def _steps(material: _Material, pipeline: Pipeline) -> Image.Image:
     parts = [_steps_of_one(material, pipeline, row) for row in material.rows(1)]
     seed = material.options.seed
     subtitle = f"every step alone, its first {_DRAWS_PER_STEP} draws, seed {seed}"
-    return sheet.page(f"Pipeline {pipeline.name}, step by step", subtitle, sheet.stacked(parts, 40))
+    title = f"Pipeline {pipeline.name}, step by step"
+    return material.page(title, subtitle, sheet.stacked(parts, 40))
 
 
 def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Image:
@@ -229,22 +257,22 @@ def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Im
         # Under the key it has among the others, a step alone draws what it draws there, and so
         # does what it holds.
         alone = replace(pipeline, steps=(*head, replace(step, id=key)))
-        original, copies, drawn = _rendered(material, alone, row, _DRAWS_PER_STEP)
+        original, copies, draws = _rendered(material, alone, row, _DRAWS_PER_STEP)
         side = _side(copies)
         holds = len(alone.step_keys) > 1
-        partners = _partners(material, alone, row, drawn)
+        partners = _partners(material, alone, row, draws)
         said = [
-            [*captions(alone.step_keys, drawn, n, with_key=holds), *partners[n]]
+            [*captions(alone.step_keys, draws, n, with_key=holds), *partners[n]]
             for n in range(len(copies))
         ]
         tiles = [
-            _tile(copy, side, "", "\n".join(lines) or "unchanged")
+            material.tile(copy, side, "", "\n".join(lines) or "unchanged")
             for copy, lines in zip(copies, said, strict=True)
         ]
         cards.append(_card(key.replace("_", " "), options_text(step), sheet.grid(tiles, 3)))
         if len(cards) == 1:
             locator = material.population.locators[row]
-            tile = _tile(original, 2 * side, "", locator)
+            tile = material.tile(original, 2 * side, "", locator)
             cards.insert(0, _card("original", material.label(row), tile))
     return sheet.grid(cards, 3 if len(cards) > 4 else 2, 36)
 
@@ -252,16 +280,18 @@ def _steps_of_one(material: _Material, pipeline: Pipeline, row: int) -> Image.Im
 def _grid(material: _Material) -> Image.Image:
     """Labelled originals, and how many there are of each class."""
     population, rows = material.population, material.rows(30)
-    images = [material.image(row) for row in rows]
+    untouched = Pipeline(steps=())
+    images = [_marked(material, untouched, row) for row in rows]
     side = _side(images)
-    tiles = [_tile(i, side, material.label(r), "") for i, r in zip(images, rows, strict=True)]
+    pairs = zip(images, rows, strict=True)
+    tiles = [material.tile(image, side, material.label(row), "") for image, row in pairs]
     content = sheet.grid(tiles, 6, 14)
     if population.class_names:
         content = sheet.beside([content, class_chart(population)], 40)
     splits = [f"{len(r):,} {split}" for split in SPLITS if (r := population.split_rows(split))]
     in_splits = f" ({', '.join(splits)})" if len(splits) > 1 else ""
     subtitle = f"{len(rows)} of {len(population):,} images{in_splits}, {_sizes(population)}"
-    return sheet.page("Images and their classes", subtitle, content)
+    return material.page("Images and their classes", subtitle, content)
 
 
 def class_chart(population: Population) -> Image.Image:
@@ -292,9 +322,18 @@ def _sizes(population: Population) -> str:
     return f"{heights.min()} × {widths.min()} to {heights.max()} × {widths.max()}, {kind}"
 
 
+def _marked(material: _Material, pipeline: Pipeline, row: int) -> Marked:
+    """The prepared original with what it shows."""
+    pixels, targets = pipeline.prepare(material.image(row)), material.targets(row, pipeline)
+    if targets is None:
+        return Marked(pixels)
+    mask = None if targets.masks is None else targets.masks.image(0)
+    return Marked(pixels, targets.objects, None if mask is None else mask.astype(np.uint8))
+
+
 def _rendered(
     material: _Material, pipeline: Pipeline, row: int, count: int
-) -> tuple[NDArray[Any], list[NDArray[Any]], list[Parameters]]:
+) -> tuple[Marked, list[Marked], list[Parameters]]:
     """The prepared original, its copies, and what was drawn for them."""
     image, seed, copies = material.image(row), material.options.seed, np.arange(count)
     ids = np.repeat(material.population.ids[row : row + 1], count, axis=0)
@@ -303,17 +342,37 @@ def _rendered(
         partners = material.pool(row)
         pool = Pool(partners, material.population.ids[partners.rows])
     rendered = pipeline.apply([image] * count, seed=seed, sample_ids=ids, copies=copies, pool=pool)
-    prepared = pipeline.prepare(image)
-    canvas = Canvas(np.full(count, prepared.shape[0]), np.full(count, prepared.shape[1]))
-    drawn = pipeline.parameters(pipeline.draw(seed, ids, copies), canvas)
-    return prepared, list(rendered), drawn
+    original, words = _marked(material, pipeline, row), pipeline.draw(seed, ids, copies)
+    height, width = original.pixels.shape[:2]
+    canvas = Canvas(np.full(count, height), np.full(count, width))
+    draws = pipeline.parameters(words, canvas)
+    targets = material.targets(row, pipeline)
+    if targets is None:
+        return original, [Marked(copy) for copy in rendered], draws
+    every = targets.take(np.zeros(count, np.int64))
+    objects, kinds = None, material.population.schema.objects
+    if kinds is not None:
+        objects = moved_objects(pipeline, every, words, kinds)
+    masks = None
+    if every.masks is not None:
+        masks = np.empty((*rendered.shape[:3], every.masks.channels), np.uint8)
+        render_masks(pipeline, every, words, masks)
+    made = [
+        Marked(
+            rendered[n],
+            None if objects is None else objects.take(np.array([n])),
+            None if masks is None else masks[n],
+        )
+        for n in range(count)
+    ]
+    return original, made, draws
 
 
 def _partners(
-    material: _Material, pipeline: Pipeline, row: int, drawn: Sequence[Parameters]
+    material: _Material, pipeline: Pipeline, row: int, draws: Sequence[Parameters]
 ) -> list[list[str]]:
     """For each copy, a line that names whom it is mixed with, or none."""
-    mixes, population = pipeline.mixes(drawn), material.population
+    mixes, population = pipeline.mixes(draws), material.population
     if mixes is None:
         return [[] for _ in range(material.options.copies + _DRAWS_PER_STEP)]
     rows = material.pool(row).rows
@@ -322,18 +381,8 @@ def _partners(
     return [[name] if here else [] for name, here in zip(named, mixes.is_mixed, strict=True)]
 
 
-def _side(images: Sequence[NDArray[Any]]) -> int:
-    return sheet.side_for(max(max(image.shape[:2]) for image in images))
-
-
-def _tile(image: NDArray[Any], side: int, title: str, caption: str) -> Image.Image:
-    """An image with its title and caption beneath, as wide as the image may be."""
-    parts = [sheet.framed(sheet.shown(image, side))]
-    if title:
-        parts.append(sheet.text(title, 13, width=side))
-    if caption:
-        parts.append(sheet.text(caption, 11, ink=sheet.FAINT, width=side))
-    return sheet.stacked(parts, 4)
+def _side(images: Sequence[Marked]) -> int:
+    return sheet.side_for(max(max(image.pixels.shape[:2]) for image in images))
 
 
 def _card(title: str, subtitle: str, content: Image.Image) -> Image.Image:

@@ -33,7 +33,13 @@ _SUBSTITUTES = str.maketrans({"×": "x", "−": "-", "–": "-", "—": "-", "�
 
 
 def text(
-    string: str, size: int = 13, *, ink: Color = INK, width: int | None = None, bold: bool = False
+    string: str,
+    size: int = 13,
+    *,
+    ink: Color = INK,
+    paper: Color = PAPER,
+    width: int | None = None,
+    bold: bool = False,
 ) -> Image.Image:
     """A line of text, or several where it is wrapped.
 
@@ -41,6 +47,7 @@ def text(
         string: line breaks are kept.
         size: of the font, in pixels.
         ink: its colour.
+        paper: that of what it is written on.
         width: wrap words to this width and give the picture exactly it; None for one long line.
         bold: draw with a fine stroke: the font that comes with Pillow has one weight.
     """
@@ -48,7 +55,7 @@ def text(
     lines = [part for line in written for part in _wrapped(line, size, width)]
     advance = round(size * _LINE_HEIGHT)
     widest = max(round(_font(size).getlength(line)) + 2 for line in lines)
-    picture = _blank(width or widest, advance * len(lines))
+    picture = Image.new("RGB", (width or widest, advance * len(lines)), paper)
     draw = ImageDraw.Draw(picture)
     for number, line in enumerate(lines):
         place = (0, number * advance)

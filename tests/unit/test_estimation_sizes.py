@@ -11,8 +11,10 @@ from materialize.estimation.intervals import Interval
 from materialize.estimation.sampling import Effort
 from materialize.recipe import Recipe
 from materialize.sources import open_source
+from materialize.sources.targets import TargetSchema
 from pipelines import load
 from tests.estimation_cases import FEW, estimated, excerpt, forecast, shard_bytes
+from tests.target_cases import KINDS, SIZE, TargetedArrays
 
 SMALL = Recipe(copies=12, shard_bytes=8192)
 
@@ -100,3 +102,20 @@ def test_images_of_several_sizes_are_refused_as_a_build_refuses_them(real_data):
     source = excerpt(real_data / "imagenet_1000_samples", 8)
     with pytest.raises(SizeMismatchError, match="resize"):
         estimated(Recipe(copies=1), source=source, pipeline="cifar10")
+
+
+@pytest.mark.parametrize("codec", ["raw", "png"])
+def test_masks_and_objects_are_part_of_an_estimate(tmp_path, codec):
+    recipe = Recipe(copies=3, codec=codec, originals=True, shard_bytes=6 * SIZE * SIZE * 3)
+    masks = TargetedArrays(20, schema=TargetSchema(None, ("mask", "rim")))
+    both = TargetedArrays(20, schema=TargetSchema(KINDS, ("mask",)))
+    for number, source in enumerate((masks, both)):
+        estimate = estimated(recipe, source=source, pipeline="cifar10")
+        sizes = shard_bytes(tmp_path / str(number), recipe, source=source, pipeline="cifar10")
+        stored, found = estimate.stored_bytes, sum(sizes.values())
+        assert estimate.num_shards == len(sizes)
+        assert stored.low <= found <= stored.high
+        if codec == "raw" and source is masks:
+            assert stored.value == found
+        total = sum(interval.value for interval in estimate.by_class.values())
+        assert abs(total - stored.value) < 1
