@@ -10,6 +10,7 @@ _POLICY = "tests/parity/test_policy_pixels.py"
 _DISTORTION = "tests/parity/test_distortion_pixels.py"
 _KERAS = "tests/parity/test_keras_pixels.py"
 _UNIT = "tests/unit/test_pipelines_{}.py"
+_ALBUMENTATIONS = "tests/parity/test_albumentations_pixels.py"
 _USER = "tests/unit/test_user_code.py"
 _GEOMETRY, _PHOTOMETRIC, _MIXING, _OCCLUSION, _MOVES, _COMPOSITION = map(
     _UNIT.format,
@@ -17,7 +18,7 @@ _GEOMETRY, _PHOTOMETRIC, _MIXING, _OCCLUSION, _MOVES, _COMPOSITION = map(
 )
 
 REFERENCES = {
-    "albumentations": "tests/parity/test_albumentations_pixels.py::test_pixels_are_those_of_albumentations",
+    "albumentations": f"{_ALBUMENTATIONS}::test_pixels_are_those_of_albumentations",
     "augmix": f"{_POLICY}::test_augmix_is_its_chains_by_pillow_blended",
     "autocontrast": f"{_PILLOW}::test_autocontrast_is_pillows",
     "brightness": f"{_PHOTOMETRIC}::test_brightness_multiplies",
