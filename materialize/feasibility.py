@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from materialize.errors import ConfigError, SizeMismatchError
 from materialize.population.table import Population
-from materialize.recipe import Recipe
+from materialize.recipe import MOST_COPIES, Recipe
 from materialize.shards.codecs import CODECS, find_codec
 from materialize.shards.columns import Column
 from materialize.shards.layout import IMAGE_DTYPES
@@ -111,6 +111,14 @@ def check_feasible(pipeline: Pipeline, recipe: Recipe, population: Population) -
     for split in SPLITS:
         for shape in stored_shapes(pipeline, recipe, population, split).values():
             _check_codec(recipe.codec, population.dtype, shape)
+    if population.rates is not None:
+        most = int(population.rates.num_draws(recipe.copies).max())
+        if most > MOST_COPIES:
+            raise ConfigError(
+                f"balance: expected at most {MOST_COPIES:,} copies of an image, got {most:,}; set "
+                "balance-cap, or ask for fewer",
+                {"name": "balance", "expected": MOST_COPIES, "found": most},
+            )
     copy_shape(pipeline, population)  # also where copies are made at reading
     try:
         if population.schema.moves:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from materialize import planning
 from materialize.errors import ConfigError, QuarantineLimitError, SizeMismatchError
 from materialize.feasibility import check_feasible, copy_shape
-from materialize.population import Population, check_quarantine, fold_numbers
+from materialize.population import Population, balanced, check_quarantine, fold_numbers
 from materialize.population.identity import equal_rows
 from materialize.population.likeness import Likeness
 from materialize.population.partition import Partition, partition_of
@@ -334,6 +334,7 @@ def _extent(
     """
     if recipe is None:
         return None
+    population = balanced(population, recipe.balance, recipe.balance_cap)
     check_feasible(pipeline, recipe, population)
     work = list(planning.tasks(pipeline, recipe, population))
     specs = [spec for task in work for spec in task.specs]

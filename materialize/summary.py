@@ -16,7 +16,8 @@ from materialize.accounting.foresight import Foresight, read_foresight
 from materialize.accounting.kinds import account_files
 from materialize.accounting.measures import conversions, logical_sizes, source_sizes
 from materialize.manifest import Manifest
-from materialize.population import Population
+from materialize.plans import read_plan
+from materialize.population import ClassRate, Population, class_rates
 from materialize.production import BuildReport
 from materialize.sources.base import SPLITS
 
@@ -66,6 +67,8 @@ class BuildSummary:
     images_by_split: dict[str, int]
     images_by_class: dict[str, dict[str, int]]
     """Class, then split."""
+    balance: tuple[ClassRate, ...]
+    """How often an epoch shows each class; empty where every image is shown once."""
     conversions: dict[str, int]
     """How many images were brought into form, and how."""
     quarantined: dict[str, int]
@@ -120,6 +123,11 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
             if (count := sum(len(p.split_rows(split)) for p in populations))
         },
         images_by_class=_by_class(populations, manifest.class_names),
+        balance=class_rates(
+            populations,
+            read_plan(report.directory, manifest.number).recipe.balance,
+            manifest.copies,
+        ),
         conversions=conversions(populations),
         quarantined=dict(Counter(item.reason for item in quarantined)),
         quarantined_first=tuple(f"{item.locator} ({item.reason})" for item in quarantined[:10]),

@@ -27,7 +27,8 @@ from materialize.accounting.measures import (
 from materialize.audit.standing import StandingDataset
 from materialize.canonical import sha256_hex
 from materialize.errors import ManifestMissingError
-from materialize.plans import plan_name
+from materialize.plans import plan_name, read_plan
+from materialize.population import ClassRate, class_rates
 from materialize.progress import Progress
 
 ORIGINALS = -1
@@ -98,6 +99,8 @@ class StorageAccount:
     conversions: dict[str, int]
     """How many images were brought into form, and how."""
     foresight: Foresight
+    balance: tuple[ClassRate, ...] = ()
+    """How often an epoch shows each class; empty where every image is shown once."""
 
     @property
     def logical_bytes(self) -> int:
@@ -238,6 +241,11 @@ def _put_together(
         quarantined=left_out(populations),
         conversions=conversions(populations),
         foresight=read_foresight(dataset.directory, manifest, files.shards_bytes),
+        balance=class_rates(
+            populations,
+            read_plan(dataset.directory, manifest.number).recipe.balance,
+            manifest.copies,
+        ),
     )
 
 

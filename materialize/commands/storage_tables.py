@@ -8,6 +8,7 @@ from materialize.accounting.account import StorageAccount
 from materialize.accounting.breakdown import break_down
 from materialize.accounting.comparison import Change, Difference, total_of
 from materialize.accounting.foresight import Prediction
+from materialize.commands.balance_table import print_balance
 from materialize.commands.grids import print_grid
 from materialize.console import duration, size
 
@@ -38,6 +39,7 @@ def print_account(account: StorageAccount) -> None:
     print_grid("Kinds of bytes", ("", "size", "bytes", "of all"), list(_kinds(account)))
     print_grid("Shards by class and split", *_classes(account))
     _print_lines("Shards by copy", [account], ["copy"])
+    print_balance(account.balance, account.copies)
     print_grid("Ratios", ("", "", ""), list(_ratios(account)), has_remark=True)
     print_grid("Bytes of one", ("", "p50", "p95", "max"), list(_levels(account)))
     print_grid("On the disk", ("", "size", "bytes", ""), list(_disk(account)), has_remark=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import click
 
+from materialize.commands.balance_table import print_balance
 from materialize.commands.output import table
 from materialize.console import duration, size
 from materialize.summary import BuildSummary
@@ -24,6 +25,7 @@ def print_summary(summary: BuildSummary) -> None:
 def print_account(summary: BuildSummary) -> None:
     """Prints what was made, what it takes and how long it took."""
     table("Images", _images(summary))
+    print_balance(summary.balance, summary.copies)
     table("Dataset", _dataset(summary))
     table("Bytes", _bytes(summary))
     table("Worker seconds", _seconds(summary))

@@ -25,7 +25,7 @@ from materialize.extension import extend_dataset
 from materialize.loader.opening import OpenDataset
 from materialize.loader.samples import Samples
 from materialize.manifest import load_latest
-from materialize.planning import population_identity
+from materialize.planning import num_copies, population_identity
 from materialize.population import Population
 from materialize.progress import Progress
 from materialize.receipts import Receipt
@@ -86,7 +86,10 @@ class Foundation:
             kind: of the arm.
             copies: K, for the offline arm.
         """
-        return sum(entry.num_bytes for entry in self._entries(kind, copies))
+        return sum(
+            entry.num_bytes * self._num_used(entry, copies) // entry.spec.num_rows
+            for entry in self._entries(kind, copies)
+        )
 
     def num_shards(self, kind: str, copies: int | None) -> int:
         """How many shards an arm trains from."""
@@ -146,9 +149,18 @@ class Foundation:
             if spec.split != "train":
                 continue
             is_original = kind in ("none", "prefix") and spec.kind == "original"
-            is_copy = kind == "offline" and spec.kind == "copy" and spec.copy < (copies or 0)
-            if is_original or is_copy:
+            is_copy = kind == "offline" and spec.kind == "copy"
+            if is_original or (is_copy and self._num_used(entry, copies)):
                 yield entry
+
+    def _num_used(self, entry: ShardEntry, copies: int | None) -> int:
+        """How many rows of a shard an arm shows in so many epochs: not all of balanced classes."""
+        standing, spec = self.opened.standing, entry.spec
+        if spec.kind == "original":
+            return spec.num_rows
+        population = standing.population_of(spec.generation)
+        used = num_copies(population, standing.rows_of(spec), copies or 0) > spec.copy
+        return int(used.sum())
 
 
 def _run(entry: ShardEntry) -> tuple[int, int]:
@@ -202,6 +214,8 @@ def _name(population: Population, pipeline: Pipeline, recipe: Recipe) -> str:
     """Of the dataset: what decides its bytes and may differ between contrasts."""
     fixed = ("copies", "storage")
     facts = {name: value for name, value in asdict(recipe).items() if name not in fixed}
+    if recipe.balance is None:
+        facts = {name: value for name, value in facts.items() if not name.startswith("balance")}
     images, steps = population_identity(population), fingerprint(pipeline)
     return digest({"images": images, "pipeline": steps, "recipe": facts})[:12]
 

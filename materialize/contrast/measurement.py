@@ -50,7 +50,7 @@ class Bench:
     def num_values(self, samples: Samples) -> int:
         """Values that a training on some samples sees, over all epochs."""
         height, width, channels = self.foundation.image_shape
-        return self.job.training.epochs * len(samples) * height * width * channels
+        return self.job.training.epochs * samples.num_shown * height * width * channels
 
     def files(self, arm: Arm, seed: int, fold: int | None) -> RunFiles:
         """Where a run is kept, by everything that decides its weights."""

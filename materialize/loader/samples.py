@@ -64,6 +64,13 @@ class Samples:
             rates=None if self.rates is None else self.rates.taken(rows),
         )  # fmt: skip
 
+    @property
+    def num_shown(self) -> int:
+        """How many images an epoch shows."""
+        if self.rates is None:
+            return len(self)
+        return int(self.rates.draws[np.unique(self.rates.cells)].sum())
+
     def each_once(self) -> "Samples":
         """The same samples with every one in every epoch once: to be scored or looked at."""
         return replace(self, rates=None)

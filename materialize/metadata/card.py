@@ -306,6 +306,11 @@ def _limit_lines(facts: DatasetFacts) -> Iterator[str]:
             f"The {manifest.copies:,} copies of an image are not {manifest.copies:,} images: keep "
             "them together (by sample id) when you divide the dataset anew."
         )
+    if any(population.rates is not None for population in facts.standing.populations):
+        yield (
+            "Classes are balanced by copies: a class with few images is shown as often as one with "
+            "many, and behind it are still its few; `materialize storage` has the numbers."
+        )
     if any(find_codec(entry.spec.codec).is_lossy for entry in manifest.shards):
         yield "Pixels went through a lossy codec: what is read is not what was rendered."
     if len(facts.images) == 1:

@@ -1,6 +1,6 @@
 """Who is in a dataset: the scan of a source, and the table of accepted images it leaves."""
 
-from materialize.population.balancing import Balance, ClassRate, balanced, wanted_draws
+from materialize.population.balancing import Balance, ClassRate, balanced, class_rates, wanted_draws
 from materialize.population.division import Division, fold_numbers
 from materialize.population.scanning import (
     DEFAULT_MAX_BAD,
@@ -24,6 +24,7 @@ __all__ = [
     "ScanOptions",
     "balanced",
     "check_quarantine",
+    "class_rates",
     "fold_numbers",
     "load_images",
     "load_targets",

@@ -1,6 +1,6 @@
 """Gives each class of a generation the number of draws that an epoch shall show of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +25,11 @@ class ClassRate:
     draws_per_epoch: int
     """N."""
     wanted: int
-    """N as it was asked for."""
+    """N as it was asked for, without a cap."""
+    originals_per_epoch: int
+    """Different images that an epoch shows."""
+    originals_per_run: int
+    """And that as many epochs show as there are copies."""
 
     @property
     def draws_per_image(self) -> float:
@@ -37,9 +41,45 @@ class ClassRate:
         """Whether it falls short of what was asked for."""
         return self.draws_per_epoch < self.wanted
 
-    def originals_shown(self, epochs: int) -> int:
-        """Different images that so many epochs show."""
-        return min(self.num_images, self.draws_per_epoch * epochs)
+
+def class_rates(
+    populations: Sequence[Population], balance: Balance | None, copies: int
+) -> tuple[ClassRate, ...]:
+    """How often epochs show each class of each generation; empty where nothing is balanced.
+
+    Args:
+        populations: by generation, from the first.
+        balance: what was asked for.
+        copies: of the dataset, which are as many epochs.
+    """
+    if balance is None:
+        return ()
+    found = []
+    for generation, population in enumerate(populations, start=1):
+        rates, names = population.rates, population.class_names
+        if rates is None:
+            continue
+        wanted = wanted_draws(balance, names, rates.periods)
+        trained = population.split_rows("train")
+        rows = slice(trained.start, trained.stop)
+        images, once, ever = (
+            np.bincount(population.labels[rows][is_shown], minlength=len(names)).tolist()
+            for is_shown in (
+                np.ones(len(trained), bool),
+                rates.num_draws(1)[rows] > 0,
+                rates.num_draws(copies)[rows] > 0,
+            )
+        )
+        found += [
+            ClassRate(
+                class_name=name, generation=generation, num_images=images[label],
+                draws_per_epoch=int(rates.draws[label]), wanted=int(wanted[label]),
+                originals_per_epoch=once[label], originals_per_run=ever[label],
+            )
+            for label, name in enumerate(names)
+            if rates.periods[label]
+        ]  # fmt: skip
+    return tuple(found)
 
 
 def balanced(population: Population, balance: Balance | None, cap: int | None) -> Population:

@@ -124,6 +124,8 @@ def _tables(facts: DatasetFacts) -> dict[str, list[Table]]:
     }
     if facts.build is not None:
         found["time"] = [tables.time_table(facts.build)]
+    if account.balance:
+        found["sizes"].append(tables.balance_table(account))
     if facts.account.conversions:
         found["inputs"].append(tables.conversions_table(facts))
     if account.quarantined:

@@ -147,6 +147,11 @@ def build_command(facts: DatasetFacts) -> str:
     words = [f"--{name} {shlex.quote(str(value))}" for name, value in given]
     if recipe.originals:
         words.append("--originals")
+    if recipe.balance is not None:
+        is_table = not isinstance(recipe.balance, str | int)
+        words.append(f"--balance {'balance.toml' if is_table else recipe.balance}")
+    if recipe.balance_cap is not None:
+        words.append(f"--balance-cap {recipe.balance_cap}")
     if recipe.value_range:
         words.append("--value-range " + ",".join(map(_exact, recipe.value_range)))
     words += [f"--exclude {shlex.quote(each)}" for each in facts.plan.excluded]

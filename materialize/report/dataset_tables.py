@@ -224,6 +224,21 @@ def _quantity(name: str, value: float) -> str:
     return cells.byte_text(value) if name.startswith("bytes") else f"{value:,.1f} s"
 
 
+def balance_table(account: StorageAccount) -> Table:
+    """How often epochs show each class, and how many originals stand behind it."""
+    rows = tuple(
+        (words(rate.class_name), count(rate.num_images), count(rate.draws_per_epoch),
+         count(rate.originals_per_epoch), count(rate.originals_per_run),
+         words(f"capped, of {rate.wanted:,}" if rate.is_capped else ""))
+        for rate in account.balance
+    )  # fmt: skip
+    columns = (Column("Class", is_number=False), Column("Originals"), Column("Shown in an epoch"),
+               Column("Different ones"), Column(f"In {account.copies:,} epochs"),
+               Column("", is_number=False))  # fmt: skip
+    return Table("Balanced classes", columns, rows, "the populations and the plan",
+                 is_on_demand=len(rows) > _ROWS_OPEN)  # fmt: skip
+
+
 def quarantine_table(facts: DatasetFacts) -> Table:
     """Inputs that were left out, and why."""
     items = [item for population in facts.populations for item in population.quarantined]

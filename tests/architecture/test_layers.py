@@ -169,7 +169,7 @@ MATERIALIZE = (
     "report.dataset_page",
     # the command line
     "__init__ commands.__init__ commands.grids commands.notices commands.output",
-    "commands.plan_tables",
+    "commands.balance_table commands.plan_tables",
     "commands.frameworks commands.interruption commands.options commands.storage_tables",
     "commands.planning commands.tables",
     "commands.accounting commands.building commands.exporting commands.looking",

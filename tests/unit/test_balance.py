@@ -1,19 +1,24 @@
 """Balanced datasets: each class is shown as often as was asked for, and every command knows whose
 rows a shard holds."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
 from materialize.accounting.account import account_dataset
+from materialize.assembly import resized
 from materialize.audit.explanation import explain_sample
 from materialize.audit.restoration import repair_dataset
 from materialize.audit.standing import StandingDataset
 from materialize.audit.verification import verify_dataset
 from materialize.builder import build_dataset
+from materialize.cli import main
 from materialize.errors import ConfigError
 from materialize.extension import extend_dataset
+from materialize.loader.opening import OpenDataset
+from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest, shard_path
 from materialize.planning import checked_population
 from materialize.population import Population
@@ -22,6 +27,7 @@ from materialize.recipe import Recipe
 from materialize.removal import remove_samples
 from materialize.shards.reader import ShardReader
 from materialize.transcoding import transcode_dataset
+from pipelines import load
 from tests.dataset_states import shards_of, stored_images
 from tests.image_files import png_bytes, write_tree
 from tests.jobs import LOKY, contents, copied, flip_byte
@@ -192,8 +198,11 @@ def test_there_and_back_gives_the_same_shards(tmp_path, dataset, change):
     assert shards_of(out) == before
 
 
-def test_the_account_adds_up(dataset):
+def test_the_account_adds_up_and_says_what_stands_behind(dataset):
     found = account_dataset(dataset)
+    assert [(r.class_name, r.num_images, r.draws_per_epoch) for r in found.balance] == [
+        ("a", 13, 13), ("b", 5, 13), ("c", 2, 13)
+    ]  # fmt: skip
     shown = {c.class_name: 0 for c in found.cells}
     for cell in found.cells:
         shown[cell.class_name] += cell.num_images
@@ -234,3 +243,63 @@ def test_images_without_classes_cannot_be_balanced(tmp_path):
 def test_a_cap_needs_a_balance():
     with pytest.raises(ConfigError, match="balance-cap: expected with balance"):
         Recipe(copies=1, balance_cap=2)
+
+
+def test_the_summary_says_which_classes_are_capped(tmp_path, source, capsys):
+    out = str(tmp_path / "out")
+    command = ["build", "--source", str(source), "--output", out, "--pipeline", "cifar10",
+               "--copies", "2", "--balance", "8", "--balance-cap", "3", "--workers", "1",
+               "--no-estimate"]  # fmt: skip
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in said.splitlines() if " capped: " in line}
+    assert list(lines) == ["c"]
+    assert lines["c"][1:6] == ["2", "6", "3.00", "2", "2"]
+    assert main(["storage", out, "--json"]) == 0
+    rates = json.loads(capsys.readouterr().out)["balance"]
+    assert [rate["originals_per_epoch"] for rate in rates] == [8, 5, 2]
+    assert [rate["originals_per_run"] for rate in rates] == [13, 5, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("n.toml", 'b = 4\n"c" = 3\n'), ("n.csv", "b,4\nc,3\n")]
+)
+def test_a_file_gives_each_class_its_number(tmp_path, source, name, text):
+    (tmp_path / name).write_text(text)
+    job = tmp_path / "job.toml"
+    job.write_text(
+        f'source = "{source}"\noutput = "out"\npipeline = "cifar10"\ncopies = 2\n'
+        f'balance = "{name}"\nworkers = 1\nshard-mb = 0.00390625\n'
+    )
+    assert main(["build", "--job", str(job), "--no-estimate"]) == 0
+    assert stored_of_each_class(tmp_path / "out") == {"a": 26, "b": 8, "c": 6}
+
+
+@pytest.mark.parametrize("text", ["b = 1.5", "", "b = 4\nb = 5", "b"])
+def test_a_file_that_is_no_table_is_refused(tmp_path, source, text, capsys):
+    path = tmp_path / "n.toml"
+    path.write_text(text)
+    command = ["build", "--source", str(source), "--output", str(tmp_path / "out"),
+               "--pipeline", "cifar10", "--copies", "2", "--balance", str(path)]  # fmt: skip
+    assert main(command) != 0
+    assert "balance: expected" in capsys.readouterr().err
+
+
+def test_folds_of_real_books_show_every_class_alike(tmp_path, real_data):
+    """Six classes of eight to twenty-seven photographs, five folds."""
+    source = real_data / "books73_512" / "train"
+    build_dataset(
+        source, tmp_path / "out", resized(load("photos224"), "24x24"),
+        Recipe(copies=2, balance="max"),
+    )  # fmt: skip
+    opened = OpenDataset.open(tmp_path / "out")
+    whole = opened.samples()
+    sizes = np.bincount(whole.labels)
+    assert len(set(sizes.tolist())) > 1
+    for fold in range(5):
+        training, held_out = opened.fold(fold, folds=5)
+        with StreamingLoader(tmp_path / "out", batch_size=16, samples=training) as loader:
+            labels = np.concatenate([batch.labels for batch in loader.epoch(fold)])
+        there = np.unique(training.labels)
+        assert np.bincount(labels)[there].tolist() == [sizes.max()] * len(there)
+        assert len(held_out) == len(whole) - len(training)

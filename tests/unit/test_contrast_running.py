@@ -209,3 +209,18 @@ def test_what_was_edited_under_its_name_is_trained_anew(tmp_path, change, more, 
     fresh = {run.name: run.weights for run in run_contrast(job, tmp_path / "fresh").runs}
     assert after == fresh
     assert {name for name in after if after[name] != before[name]} == arms
+
+
+def test_balanced_classes_are_the_same_in_every_arm(tmp_path):
+    """Weights equal bit for bit, and the arm without augmentation sees as many of each class."""
+    job = small_job(
+        arms=("none", "on-the-fly", "prefix", "offline"), copies=(1, 2), epochs=2,
+        more="balance = 30\nbalance-cap = 2",
+    )  # fmt: skip
+    result = run_contrast(job, tmp_path)
+    runs = {run.name: run for run in result.runs}
+    alike = {runs[name].weights for name in ("on-the-fly", "prefix", "offline K=2")}
+    assert len(alike) == 1
+    assert runs["none"].weights not in alike
+    assert {run.num_steps for run in result.runs} == {runs["none"].num_steps}
+    assert {figures.num_images for run in result.runs for figures in run.epochs} == {300}
