@@ -184,9 +184,10 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
     source = excerpt_of(prepared.source, job.excerpt)
     images = replace(
         job.images, copies=job.num_stored_copies, seed=job.augmentation_seed, originals=True,
-        storage="pixels", folds=job.folds if job.fold_kind == "stratified" else None,
+        storage="pixels",
     )  # fmt: skip
-    pipeline, options, recipe = pipeline_of(images), options_of(images), recipe_of(images)
+    pipeline, options = pipeline_of(images), options_of(images)
+    recipe = replace(recipe_of(images), folds=_mixed_folds(job, pipeline))
     population = scanned(source, options, (), progress)
     _check_parts({split: len(population.split_rows(split)) for split in SPLITS})
     directory = work / f"dataset-{_name(population, pipeline, recipe)}"
@@ -204,6 +205,23 @@ def lay_foundation(job: ContrastJob, work: Path, progress: Progress | None = Non
     return Foundation(source, pipeline, population, opened, prepared.accepted)
 
 
+def _mixed_folds(job: ContrastJob, pipeline: Pipeline) -> tuple[int, int] | None:
+    """The folds that images must be mixed within, where any are and folds are trained on.
+
+    Raises:
+        ConfigError: they are cut by a rule that a dataset does not know.
+    """
+    if job.folds is None or not pipeline.is_mixing:
+        return None
+    if job.fold_kind != "stratified":
+        raise ConfigError(
+            f"fold-kind: expected stratified, since {pipeline.name} mixes images and a dataset "
+            f"mixes them within such folds alone, got {job.fold_kind}; change one of the two",
+            {"name": "fold-kind", "expected": "stratified", "found": job.fold_kind},
+        )
+    return (job.folds, 0)
+
+
 def _prepared(job: ContrastJob, work: Path) -> Prepared:
     if job.prepare is None:
         return Prepared(source_of(job.images))
@@ -212,7 +230,7 @@ def _prepared(job: ContrastJob, work: Path) -> Prepared:
 
 def _name(population: Population, pipeline: Pipeline, recipe: Recipe) -> str:
     """Of the dataset: what decides its bytes and may differ between contrasts."""
-    fixed = ("copies", "storage")
+    fixed = ("copies", "storage", *(() if recipe.folds else ("folds",)))
     facts = {name: value for name, value in asdict(recipe).items() if name not in fixed}
     if recipe.balance is None:
         facts = {name: value for name, value in facts.items() if not name.startswith("balance")}

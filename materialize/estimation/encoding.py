@@ -201,7 +201,7 @@ class Bench:
         )  # fmt: skip
         training = replace(drawn.rows, splits=np.zeros_like(drawn.rows.splits))
         specs = [s for task in planning.tasks(self.pipeline, options, training) for s in task.specs]
-        return replace(specs[0], targets=None, fields=None)
+        return replace(specs[0], targets=None, fields=None, partners_digest="")
 
 
 def block_rows(codec: str, spec: ShardSpec, run_rows: int) -> int:

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 
 import materialize
+from materialize.accounting.kinds import account_files
 from materialize.collection import collect_garbage
+from materialize.contrast.job_files import parse_contrast
+from materialize.contrast.running import run_contrast
 from materialize.errors import ConfigError, ShardUntrustedError
 from materialize.loader.adapters import as_tf_dataset, as_torch_dataset
 from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
 from materialize.loader.opening import OpenDataset
 from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest, shard_path
+from materialize.metadata.about import About
+from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.shards.untrusted import check_soft_labels
+from tests.contrast_cases import SMALL
 from tests.parity.test_mixed_datasets import (
     CLASSES,
     COPIES,
@@ -242,3 +248,45 @@ def test_training_is_the_same_from_shards_and_on_the_fly(dataset):
         model = small_model(loader)
         digests.add(fit(model, loader, settings).weights_digest)
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("kind", ["stratified", "plain"])
+def test_a_contrast_trains_all_arms_on_folds_of_mixtures(tmp_path, kind):
+    """Stratified ones, which the dataset is built with; of others it knows nothing."""
+    mixing = "[pipeline]\n[[pipeline.step]]\ntransform = 'mixup'\n"
+    text = SMALL.replace('pipeline = "digits"\n', "").replace("[training]", f"{mixing}[training]")
+    job = parse_contrast(
+        text.format(
+            arms=["offline", "on-the-fly", "prefix"], copies=[1], seeds=1, epochs=1,
+            more=f'folds = 2\nfold-kind = "{kind}"',
+        ),
+        "mixed.toml",
+    )  # fmt: skip
+    if kind == "plain":
+        with pytest.raises(ConfigError, match="fold-kind: expected stratified"):
+            run_contrast(job, tmp_path)
+        return
+    weights = {}
+    for run in run_contrast(job, tmp_path).runs:
+        weights.setdefault(run.fold, set()).add(run.weights)
+    assert {fold: len(digests) for fold, digests in weights.items()} == {0: 1, 1: 1}
+
+
+def test_an_estimate_counts_soft_labels_to_the_byte(dataset):
+    recipe = Recipe(copies=COPIES, seed=SEED, shard_bytes=2**13, originals=True)
+    estimate = materialize.plan(pictures(), pipeline=MIXING, recipe=recipe).estimate
+    found = account_files(dataset, load_latest(dataset)).kinds
+    assert estimate.columns_bytes == found["columns"]
+    assert estimate.container_bytes == found["container"]
+
+
+def test_catalogues_say_what_records_are_mixed_with(dataset, tmp_path):
+    about = About(
+        name="mixed", description="Noise.", licence="CC0-1.0", creator=("A",), date="2026-03-01",
+        url="https://example.org",
+    )  # fmt: skip
+    materialize.write_metadata(dataset, about, output=tmp_path)
+    with (tmp_path / "croissant-records.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["copy"] != "-1"]
+    partners = columns_of(dataset)
+    assert {(row["sample_id"], int(row["copy"])): row["partner_id"] for row in rows} == partners
