@@ -7,7 +7,6 @@ under its picture. All rows come from one run, so that each copy opens one shard
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,10 +93,10 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
         some_of_every_class(own, min(ORIGINALS, PICTURES // (len(copies) + 1))), np.int64
     )
     samples = take_rows(own, rows)
-    pixels = [_read(dataset.directory, entry, rows) for entry in copies]
     there = dataset.rows_of(copies[-1].spec)[rows]
+    pixels = [_read(dataset, entry, there) for entry in copies]
     said = [_captions(dataset, samples, entry.spec, there) for entry in copies]
-    originals = _originals(dataset, samples, entries, rows)
+    originals = _originals(dataset, samples, entries, there)
     found = []
     for i in range(len(rows)):
         name = samples.label_name(i) or samples.locators[i]
@@ -120,9 +119,13 @@ def _shards_of_one_run(entries: Sequence[ShardEntry]) -> list[ShardEntry]:
     return sorted(here, key=lambda entry: entry.spec.copy)
 
 
-def _read(directory: Path, entry: ShardEntry, rows: NDArray[np.int64]) -> list[NDArray[Any]]:
-    with ShardReader(shard_path(directory, entry.file), entry) as reader:
-        return [np.array(reader.rows(int(row), int(row) + 1)[0]) for row in rows]
+def _read(
+    dataset: StandingDataset, entry: ShardEntry, rows: NDArray[np.int64]
+) -> list[NDArray[Any]]:
+    """The pixels of some rows of the population, wherever in the shard they are."""
+    places = np.searchsorted(dataset.rows_of(entry.spec), rows).tolist()
+    with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
+        return [np.array(reader.rows(row, row + 1)[0]) for row in places]
 
 
 def _originals(
@@ -134,7 +137,7 @@ def _originals(
     """From their own shard, or from the source where it still is what was scanned."""
     for entry in entries:
         if entry.spec.kind == "original":
-            return _read(dataset.directory, entry, rows)
+            return _read(dataset, entry, rows)
     try:
         return list(load_images(find_source(dataset.directory), samples, range(len(samples))))
     except (MaterializeError, OSError):

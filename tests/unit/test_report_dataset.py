@@ -314,3 +314,17 @@ def test_a_file_name_that_is_not_utf8_is_on_the_page(tmp_path):
     build_photos(source, tmp_path / "out", max_bad=1)
     page = render_dataset(gather_facts(tmp_path / "out", read_prices(), SERVICES)).decode("utf-8")
     assert "a/caf?.png" in page
+
+
+def test_copies_are_shown_beside_their_own_original_where_classes_are_balanced(tmp_path):
+    """Shards of later copies have fewer rows than those before them."""
+    images = np.random.default_rng(4).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+    still = from_dict({"step": [{"transform": "horizontal_flip", "probability": 0}]})
+    build(
+        (images, np.repeat([0, 1], [24, 6])), tmp_path / "out", pipeline=still, copies=2,
+        balance="max", originals=True,
+    )  # fmt: skip
+    rows = stored_copies.stored_copies(StandingDataset.open(tmp_path / "out"))
+    assert rows
+    for row in rows:
+        assert len({picture.url for picture in row.pictures}) == 1
