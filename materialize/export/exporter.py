@@ -130,6 +130,8 @@ def export_dataset(  # noqa: PLR0913  # one keyword for each option that people 
     with ExitStack() as stack:
         for part in parts:
             stack.callback(part.feed.close)
+            if part.targets is not None:
+                stack.callback(part.targets.close)
         _check_form(parts, options)
         facts = _exported(
             output, parts, options, _identity(opened, parts, options), workers, counter

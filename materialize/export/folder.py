@@ -4,10 +4,12 @@
     OUTPUT/train/daisy/<sample id>-original.png
     OUTPUT/index.csv        RFC 4180; one row for each picture, in the order of the export
 
-The table's columns are `COLUMNS`, of mixed images `PARTNER_COLUMNS`, one for each number of each
-field, then one for each drawn
-parameter. Pictures are many, so they
-come to the disk together now and then: after a kill, those behind the last such point are written
+    OUTPUT/masks/train/<sample id>-c00002.png    where images have masks; one for each channel
+    OUTPUT/annotations-train.json                where they show objects: COCO's form
+
+The table's columns are `COLUMNS`, the paths of masks, of mixed images `PARTNER_COLUMNS`, one for
+each number of each field, then one for each drawn parameter. Pictures are many, so they come to the
+disk together now and then: after a kill, those behind the last such point are written
 again and the others are kept.
 """
 
@@ -23,12 +25,14 @@ from numpy.typing import NDArray
 
 from materialize.atomic import make_directory
 from materialize.canonical import sha256_hex
+from materialize.export.annotations import CocoFile, encode_masks
 from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file, write_quickly
 from materialize.export.items import (
     PARTNER_COLUMNS,
     Item,
     Part,
+    Shown,
     field_cells,
     field_columns,
     parameter_columns,
@@ -38,6 +42,7 @@ from materialize.export.naming import folder_names
 from materialize.export.pictures import encode_picture, suffix_of
 
 INDEX_FILE = "index.csv"
+MASKS_FOLDER = "masks"
 COLUMNS = {
     "path": "of the picture, relative to this table",
     "split": "train, val or test",
@@ -64,6 +69,9 @@ class _Picture:
     num_bytes: int
     sha256: str
     is_new: bool
+    shown: Shown
+    masks: tuple[str, ...]
+    """Paths of its mask's channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +88,43 @@ class _Writer:
 
     def __call__(self, start: int, stop: int) -> list[_Picture]:
         """The pictures of the items [start, stop), read where they are there."""
-        items = self.part.items(start, stop)
+        items, shown = self.part.items(start, stop), self.part.shown(start, stop)
+        triples = [(item, shown.of(place)) for place, item in enumerate(items)]
         if stop <= self.num_kept:
             paths = [self.output / self.path_of(item) for item in items]
-            if all(path.is_file() for path in paths):
-                kept = zip(items, paths, strict=True)
-                return [self._picture(item, path.read_bytes(), False) for item, path in kept]
-        pairs = zip(items, self.part.pixels(start, stop), strict=True)
-        return [self._written(item, image) for item, image in pairs]
+            masks = [self.output / path for item in items for path in self.masks_of(item)]
+            if all(path.is_file() for path in (*paths, *masks)):
+                kept = zip(triples, paths, strict=True)
+                return [self._picture(*pair, path.read_bytes(), False) for pair, path in kept]
+        pairs = zip(triples, self.part.pixels(start, stop), strict=True)
+        return [self._written(*pair, image) for pair, image in pairs]
 
     def path_of(self, item: Item) -> str:
         """Of an item's picture, relative to the output."""
         folder = f"{item.split}/{self.folders[item.class_name]}" if item.label >= 0 else item.split
         return f"{folder}/{item.name}.{suffix_of(self.form)}"
 
-    def _written(self, item: Item, image: NDArray[Any]) -> _Picture:
+    def masks_of(self, item: Item) -> tuple[str, ...]:
+        """Of the channels of an item's mask, relative to the output."""
+        names = self.part.mask_names
+        ends = [""] if len(names) == 1 else [f"-{number}" for number in range(len(names))]
+        place = f"{MASKS_FOLDER}/{item.split}/{item.name}"
+        return tuple(f"{place}{end}.png" for end in ends) if names else ()
+
+    def _written(self, item: Item, shown: Shown, image: NDArray[Any]) -> _Picture:
         data = encode_picture(image, self.form)
         write_quickly(self.output / self.path_of(item), data)
-        return self._picture(item, data, True)
+        if shown.masks is not None:
+            pairs = zip(self.masks_of(item), encode_masks(shown.masks), strict=True)
+            for path, mask in pairs:
+                write_quickly(self.output / path, mask)
+        return self._picture(item, shown, data, True)
 
-    def _picture(self, item: Item, data: bytes, is_new: bool) -> _Picture:
-        return _Picture(item, self.path_of(item), len(data), sha256_hex(data), is_new)
+    def _picture(self, item: Item, shown: Shown, data: bytes, is_new: bool) -> _Picture:
+        return _Picture(
+            item, self.path_of(item), len(data), sha256_hex(data), is_new, shown,
+            self.masks_of(item),
+        )  # fmt: skip
 
 
 def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]]:
@@ -121,26 +145,36 @@ def write_folder(export: Assignment) -> tuple[list[ExportedFile], dict[str, Any]
     numbers = field_columns(parts[-1].samples.schema.fields)
     partners = PARTNER_COLUMNS if any(part.mixing for part in parts) else {}
     num_bytes = 0
+    annotations: list[ExportedFile] = []
     with streamed_file(output / INDEX_FILE) as file:
         text = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
         table = csv.writer(text)
-        table.writerow([*COLUMNS, *partners, *numbers, *drawn])
+        masks = {f"mask.{name}": "path of this channel's mask" for name in parts[0].mask_names}
+        table.writerow([*COLUMNS, *masks, *partners, *numbers, *drawn])
         for part in parts:
             kept = export.ledger.done.get(part.split, 0)
             writer = _Writer(part, output, export.options.form, folders, kept)
             for folder in _folders(part, folders):
                 make_directory(output / folder)
+            if part.mask_names:
+                make_directory(output / MASKS_FOLDER / part.split)
+            coco = None if part.kinds is None else CocoFile(part, part.kinds)
             for pictures in _pictures(export, writer):
                 num_bytes += sum(picture.num_bytes for picture in pictures)
                 table.writerows(_row(p, len(partners), len(drawn)) for p in pictures)
+                if coco is not None:
+                    for picture in pictures:
+                        coco.add(picture.item, picture.path, picture.shown)
+            if coco is not None:
+                annotations.append(coco.write(output))
         text.detach()  # flushes; closing it would close the file before it is on the disk
     total = sum(map(len, parts))
     facts = {
-        "columns": {**COLUMNS, **partners, **numbers, **drawn},
+        "columns": {**COLUMNS, **masks, **partners, **numbers, **drawn},
         "folders": folders,
         "pictures": {"num_images": total, "num_bytes": num_bytes},
     }
-    return [ExportedFile.of(output, INDEX_FILE, total)], facts
+    return [ExportedFile.of(output, INDEX_FILE, total), *annotations], facts
 
 
 def check_pictures(output: Path) -> None:
@@ -182,6 +216,7 @@ def _row(picture: _Picture, num_partner_columns: int, num_parameters: int) -> li
     partner = ("",) * num_partner_columns if item.partner is None else item.partner.values()
     return [
         picture.path, item.split, item.class_name, item.label if item.label >= 0 else "",
-        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256, *partner,
+        item.sample_id, item.copy, item.locator, picture.num_bytes, picture.sha256,
+        *picture.masks, *partner,
         *field_cells(item.fields), *drawn,
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from materialize.loader.feeds import Feed
+from materialize.loader.feeds import Feed, TargetFeed
 from materialize.loader.mixing import Mixing
 from materialize.loader.order import ORIGINAL, EpochOrder, OrderOptions, Visits
 from materialize.loader.prefetch import ahead
@@ -22,6 +22,7 @@ from materialize.loader.turns import Turns
 from materialize.sources.records import TextColumn
 from materialize.sources.targets import Field
 from pipelines import Pipeline
+from pipelines.objects import ObjectKinds, Objects
 from pipelines.transform import Canvas
 
 _Result = TypeVar("_Result")
@@ -88,6 +89,22 @@ class Item:
         return f"{self.sample_id}-{which}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What some items show besides their class."""
+
+    masks: NDArray[np.uint8] | None
+    """(m, H, W, channels); None where there are none."""
+    objects: Objects | None
+    """Of m images; None where there are none."""
+
+    def of(self, place: int) -> "Shown":
+        """That of one of the items."""
+        masks = None if self.masks is None else self.masks[place : place + 1]
+        objects = None if self.objects is None else self.objects.take(np.array([place]))
+        return Shown(masks, objects)
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """The images of one split that are exported: some copies of each of its samples.
@@ -107,6 +124,8 @@ class Part:
     seed: int
     mixing: Mixing | None = None
     """None where no step mixes."""
+    targets: TargetFeed | None = None
+    """None where nothing moves with the pixels."""
 
     def __len__(self) -> int:
         return len(self.order)
@@ -198,6 +217,31 @@ class Part:
         images = np.empty((len(rows), *self.image_shape), self.image_dtype)
         self.feed.fetch(rows, copies, images)
         return images
+
+    @property
+    def mask_names(self) -> tuple[str, ...]:
+        """Of the channels of masks; empty where there are none."""
+        has_masks = self.targets is not None and self.targets.mask_shape is not None
+        return self.samples.schema.mask_names if has_masks else ()
+
+    @property
+    def kinds(self) -> ObjectKinds | None:
+        """What the objects are; None where there are none."""
+        return None if self.targets is None else self.targets.kinds
+
+    def shown(self, start: int, stop: int) -> Shown:
+        """The masks and objects of the items [start, stop).
+
+        Raises:
+            ShardError: they cannot be read.
+        """
+        if self.targets is None:
+            return Shown(None, None)
+        rows, copies = self.order.at(start, stop)
+        shape, masks = self.targets.mask_shape, None
+        if shape is not None:
+            masks = np.empty((len(rows), *shape), np.uint8)
+        return Shown(masks, self.targets.fetch(rows, copies, masks))
 
     @contextmanager
     def in_order(

@@ -8,6 +8,10 @@
     field_…      (n, …)         one for each field; ``field_…_names`` says what its columns or
                                 numbers are, and is absent for weights
 
+    masks        (n, H, W, M)   uint8, where images have them; ``mask_names`` says what channels are
+    object_…     and boxes, keypoints, ring_offsets, point_offsets, points: the objects of the n
+                 images as in shards (`shards.columns`); ``object_names`` names their classes
+
 and, where images are mixed,
 
     partner_labels  (n,)  int32    of what each is mixed with, its own where it is not
@@ -29,10 +33,13 @@ from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file
 from materialize.export.items import Part
 from materialize.export.ledger import ExportedFile
+from materialize.shards.columns import columns_of
+from pipelines.objects import Objects
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip file can name, and the only one that is always the same."""
 _UNIX = 3
+_OBJECTS_AT_ONCE = 256
 _MEMBER_BYTES = 512
 """A header and two entries of the zip file, at most."""
 
@@ -82,14 +89,29 @@ def _arrays(part: Part) -> dict[str, NDArray[Any]]:
         mixed = part.mixing.of(rows, arrays["copies"])
         arrays["partner_labels"] = mixed.labels.astype("<i4")
         arrays["label_weights"] = mixed.weights.astype("<f4")
+    if part.mask_names:
+        arrays["mask_names"] = np.array(part.mask_names, dtype=np.str_)
     return arrays
 
 
+def _objects(part: Part) -> dict[str, NDArray[Any]]:
+    """Those of all images; masks are read on the way, some at a time."""
+    if part.kinds is None:
+        return {}
+    starts = range(0, len(part), _OBJECTS_AT_ONCE)
+    parts = [part.shown(s, min(s + _OBJECTS_AT_ONCE, len(part))).objects for s in starts]
+    objects = Objects.joined([found for found in parts if found is not None])
+    names = np.array(part.kinds.names, dtype=np.str_)
+    return {"object_names": names, **columns_of(objects)}
+
+
 def num_bytes(part: Part) -> int:
-    """Of a part's file, at most."""
+    """Of a part's file, at most, but for objects."""
     arrays = _arrays(part)
     beside = sum(array.nbytes for array in arrays.values())
-    return len(part) * part.row_bytes + beside + (len(arrays) + 1) * _MEMBER_BYTES
+    masks = len(part) * part.image_shape[0] * part.image_shape[1] * len(part.mask_names)
+    members = (len(arrays) + 2) * _MEMBER_BYTES
+    return len(part) * part.row_bytes + beside + masks + members
 
 
 def _write_part(archive: zipfile.ZipFile, part: Part, export: Assignment) -> None:
@@ -101,7 +123,16 @@ def _write_part(archive: zipfile.ZipFile, part: Part, export: Assignment) -> Non
         for _, images in read:
             member.write(images.data)
             export.advance(len(images), len(images))
-    for name, array in _arrays(part).items():
+    if part.mask_names:
+        masks_shape = (*shape[:3], len(part.mask_names))
+        with (
+            _member(archive, "masks", masks_shape, np.dtype(np.uint8)) as member,
+            part.in_order(part.shown, 0, len(part), workers=export.workers) as found,
+        ):
+            for _, shown in found:
+                if shown.masks is not None:
+                    member.write(shown.masks.data)
+    for name, array in (_arrays(part) | _objects(part)).items():
         with _member(archive, name, array.shape, array.dtype) as member:
             member.write(array.tobytes())
 

@@ -14,11 +14,12 @@ from materialize.executor import Crew
 from materialize.export.items import Part
 from materialize.export.options import ALL, ORIGINALS, ExportOptions
 from materialize.feasibility import copy_shape, original_shape, prepared_canvas
-from materialize.loader.feeds import Feed
+from materialize.loader.feeds import Feed, TargetFeed
 from materialize.loader.mixing import Mixing
 from materialize.loader.opening import OpenDataset
 from materialize.loader.order import ORIGINAL
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
+from materialize.loader.rendered_targets import RenderedTargets
 from materialize.loader.samples import Samples
 from materialize.planning import take_rows
 from materialize.population import Population
@@ -46,16 +47,18 @@ def parts_of(dataset: OpenDataset, options: ExportOptions, *, workers: int = 1) 
         copies = _copies(dataset, split, options)
         mixing = dataset.mixing(samples) if set(copies) != {ORIGINAL} else None
         rows = take_rows(_joined(populations, split), samples.places)
+        feed, targets = _feeds(dataset, samples, copies, rows, workers, mixing)
         parts.append(
             Part(
                 samples=samples,
                 copies=copies,
-                feed=_feed(dataset, samples, copies, rows, workers, mixing),
+                feed=feed,
                 locators=rows.locators,
                 canvas=prepared_canvas(dataset.standing.pipeline, rows),
                 pipeline=dataset.standing.pipeline,
                 seed=dataset.standing.manifest.seed,
                 mixing=mixing,
+                targets=targets,
             )
         )
     return tuple(parts)
@@ -70,34 +73,43 @@ def _copies(dataset: OpenDataset, split: str, options: ExportOptions) -> tuple[i
     return tuple(map(int, options.copies))
 
 
-def _feed(
+def _feeds(
     dataset: OpenDataset,
     samples: Samples,
     copies: tuple[int, ...],
     rows: Population,
     workers: int,
     mixing: Mixing | None,
-) -> Feed:
-    """What gives the pixels of some copies."""
+) -> tuple[Feed, TargetFeed | None]:
+    """What gives the pixels of some copies, and what moves with them."""
     manifest, pipeline = dataset.standing.manifest, dataset.standing.pipeline
     stored = {e.spec.copy for e in manifest.shards if e.spec.split == samples.split}
     drawn = [copy for copy in copies if copy != ORIGINAL]
     is_stored_whole = any(copy >= 0 for copy in stored)
     if set(copies) <= stored or (drawn and is_stored_whole and max(drawn) >= manifest.copies):
-        return dataset.feed(samples, copies)  # which says what is missing
+        stored_feed = dataset.feed(samples, copies)  # which says what is missing
+        return stored_feed, dataset.targets(samples, copies, stored_feed)
     images: PreparedFromShards | PreparedFromSource
     if ORIGINAL in stored:
-        images = PreparedFromShards(dataset.feed(samples, (ORIGINAL,)))
+        originals = dataset.feed(samples, (ORIGINAL,))
+        stored_targets = dataset.targets(samples, (ORIGINAL,), originals)
+        images = PreparedFromShards(originals, stored_targets)
     else:
         images = _from_source(dataset, samples, rows, workers)
     here = replace(rows, splits=np.zeros_like(rows.splits))  # shapes are asked for by split
     shape = (
         copy_shape(pipeline, here) if drawn else original_shape(pipeline, here, range(len(here)))
     )
-    return RenderedFeed(
+    feed = RenderedFeed(
         images, samples, pipeline, seed=manifest.seed, image_shape=shape,
         value_range=manifest.value_range, mixing=mixing,
     )  # fmt: skip
+    targets = None
+    if samples.schema.moves:
+        targets = RenderedTargets.of(
+            images, samples, pipeline, seed=manifest.seed, size=(shape[0], shape[1])
+        )
+    return feed, targets
 
 
 def _from_source(

@@ -11,6 +11,10 @@
         copy           int64   −1 for the untouched image
         field/…        float   the numbers of a field, in the order of its names; the name of a
                                label, as bytes
+        image/mask/encoded   bytes   one grey PNG for each channel of the mask
+        image/object/bbox/xmin  float  and xmax, ymin, ymax, as shares of width and height
+        image/object/class/label  int64  number of the class, from 0; class/text, bytes
+        image/object/is_crowd  int64   and image/object/keypoint/x, y (shares), visibility (int64)
         partner/class/label, partner/class/text, partner/sample_id, label_weight (float): what an
                                image is mixed with, itself where it is not; absent without mixing
 
@@ -23,13 +27,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from materialize.errors import StorageError
+from materialize.export.annotations import encode_masks
 from materialize.export.assignment import Assignment
 from materialize.export.files import replaced_file
-from materialize.export.items import Item, Part
+from materialize.export.items import Item, Part, Shown
 from materialize.export.ledger import ExportedFile
 from materialize.export.options import RAW
 from materialize.export.pictures import encode_picture, suffix_of
 from materialize.libraries import load_library
+from pipelines.objects import CROWD
 
 _PARTNER_BYTES = 200
 _BESIDE_BYTES = 300
@@ -52,8 +58,10 @@ def write_tfrecord(export: Assignment) -> tuple[list[ExportedFile], dict[str, An
 
 
 def num_bytes(part: Part) -> int:
-    """Of a part's files with raw images, but for the names of classes."""
+    """Of a part's files with raw images, but for the names of classes, and objects."""
     beside = _BESIDE_BYTES if part.mixing is None else _BESIDE_BYTES + _PARTNER_BYTES
+    # A PNG is hardly ever larger than its pixels.
+    beside += part.image_shape[0] * part.image_shape[1] * len(part.mask_names)
     return len(part) * (part.row_bytes + beside)
 
 
@@ -68,7 +76,11 @@ def _write(
 
     def examples(first: int, last: int) -> list[bytes]:
         pairs = zip(part.items(first, last), part.pixels(first, last), strict=True)
-        return [_example(tensorflow, item, image, form) for item, image in pairs]
+        shown = part.shown(first, last)
+        return [
+            _example(tensorflow, item, image, form, target_features(part, shown.of(place)))
+            for place, (item, image) in enumerate(pairs)
+        ]
 
     form, done = export.options.form, start
     target = export.ledger.output / path
@@ -91,7 +103,42 @@ def _write(
             ) from error
 
 
-def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> bytes:
+def target_features(part: Part, shown: Shown) -> dict[str, list[Any]]:
+    """The mask and the objects of one image as lists of bytes, numbers or shares, by feature."""
+    features: dict[str, list[Any]] = {}
+    if shown.masks is not None:
+        features["image/mask/encoded"] = list(encode_masks(shown.masks))
+    objects, kinds = shown.objects, part.kinds
+    if objects is None or kinds is None:
+        return features
+    height, width, _ = part.image_shape
+    labels = objects.labels.tolist()
+    for name, column in (("xmin", 0), ("ymin", 1), ("xmax", 2), ("ymax", 3)):
+        size = height if name.startswith("y") else width
+        features[f"image/object/bbox/{name}"] = (objects.boxes[:, column] / size).tolist()
+    features["image/object/class/label"] = labels
+    features["image/object/class/text"] = [kinds.names[label].encode() for label in labels]
+    features["image/object/is_crowd"] = (objects.flags & CROWD).astype(int).tolist()
+    if kinds.keypoint_names:
+        x, y, visibility = objects.keypoints.reshape(-1, 3).T
+        features["image/object/keypoint/x"] = (x / width).tolist()
+        features["image/object/keypoint/y"] = (y / height).tolist()
+        features["image/object/keypoint/visibility"] = visibility.astype(int).tolist()
+    return features
+
+
+def _listed(train: Any, values: list[Any]) -> Any:
+    """A feature of several values of one kind."""
+    if values and isinstance(values[0], bytes):
+        return train.Feature(bytes_list=train.BytesList(value=values))
+    if values and isinstance(values[0], int):
+        return train.Feature(int64_list=train.Int64List(value=values))
+    return train.Feature(float_list=train.FloatList(value=values))
+
+
+def _example(
+    tensorflow: Any, item: Item, image: NDArray[Any], form: str, targets: dict[str, list[Any]]
+) -> bytes:
     """One image as a serialized example; its map of features is written in sorted order."""
     train = tensorflow.train
     height, width, channels = image.shape
@@ -119,6 +166,8 @@ def _example(tensorflow: Any, item: Item, image: NDArray[Any], form: str) -> byt
         else train.Feature(int64_list=train.Int64List(value=[value]))
         for name, value in values.items()
     }
+    # A feature of no value is left out: it has no kind.
+    features |= {name: _listed(train, found) for name, found in targets.items() if found}
     for name, found in item.fields.items():
         if isinstance(found, str):
             value = train.BytesList(value=[found.encode("utf-8", "surrogateescape")])

@@ -4,7 +4,10 @@
         <sample id>-c00000.png      the picture
         <sample id>-c00000.cls      the label's number, as text; absent where there is none
         <sample id>-c00000.json     class, split, sample_id, copy, source, drawn parameters, fields;
-                                    of mixed images `PARTNER_COLUMNS` besides
+                                    of mixed images `PARTNER_COLUMNS` besides; objects, in COCO's
+                                    words
+        <sample id>-c00000.mask.png the mask where there is one; mask0.png, mask1.png … of several
+                                    channels
 
 Members have no owner and the date 1970, so equal datasets give equal files.
 """
@@ -15,9 +18,10 @@ import tarfile
 from functools import partial
 from typing import Any
 
+from materialize.export.annotations import encode_masks, object_facts
 from materialize.export.assignment import Assignment
 from materialize.export.files import streamed_file
-from materialize.export.items import PARTNER_COLUMNS, Item, Part, parameter_columns
+from materialize.export.items import PARTNER_COLUMNS, Item, Part, Shown, parameter_columns
 from materialize.export.ledger import ExportedFile
 from materialize.export.pictures import encode_picture, suffix_of
 
@@ -48,10 +52,14 @@ def _write(
 
     def members(first: int, last: int) -> list[tuple[str, bytes]]:
         pairs = zip(part.items(first, last), part.pixels(first, last), strict=True)
+        shown = part.shown(first, last)
         return [
             member
-            for item, image in pairs
-            for member in _members(item, encode_picture(image, form), form, columns)
+            for place, (item, image) in enumerate(pairs)
+            for member in (
+                *_members(item, encode_picture(image, form), form, columns, part, shown.of(place)),
+                *_masks(item, shown.of(place)),
+            )
         ]
 
     form = export.options.form
@@ -71,7 +79,7 @@ def _write(
 
 
 def _members(
-    item: Item, picture: bytes, form: str, columns: tuple[str, ...]
+    item: Item, picture: bytes, form: str, columns: tuple[str, ...], part: Part, shown: Shown
 ) -> list[tuple[str, bytes]]:
     """The members of one image, by name."""
     facts: dict[str, Any] = {
@@ -87,7 +95,18 @@ def _members(
         facts["fields"] = item.fields
     if item.partner is not None:
         facts |= zip(PARTNER_COLUMNS, item.partner.values(), strict=True)
+    if shown.objects is not None and part.kinds is not None:
+        facts["objects"] = object_facts(shown.objects, part.kinds)
     members = [(suffix_of(form), picture), ("json", json.dumps(facts).encode())]
     if item.label >= 0:
         members.append(("cls", str(item.label).encode()))
     return [(f"{item.name}.{suffix}", data) for suffix, data in members]
+
+
+def _masks(item: Item, shown: Shown) -> list[tuple[str, bytes]]:
+    """The members of one image's mask, by name."""
+    if shown.masks is None:
+        return []
+    pictures = encode_masks(shown.masks)
+    names = ["mask"] if len(pictures) == 1 else [f"mask{n}" for n in range(len(pictures))]
+    return [(f"{item.name}.{n}.png", data) for n, data in zip(names, pictures, strict=True)]

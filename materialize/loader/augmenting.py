@@ -14,7 +14,7 @@ from materialize.loader.mixing import mixing_of
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.order import ORIGINAL, Visits
 from materialize.loader.rendered import PreparedFromShards, PreparedFromSource, RenderedFeed
-from materialize.loader.rendered_targets import PreparesTargets, RenderedTargets
+from materialize.loader.rendered_targets import RenderedTargets
 from materialize.loader.samples import Samples, split_samples
 from materialize.partners import PartnerPools, with_folds
 from materialize.population import Balance, Population, ScanOptions, balanced, scan
@@ -109,7 +109,9 @@ class AugmentingLoader(Loader):
         targets = None
         if population.schema.moves:
             made_of["targets"] = images.targets_digest()
-            targets = _rendered_targets(images, samples, steps, recipe.seed, population)
+            targets = RenderedTargets.of(
+                images, samples, steps, seed=recipe.seed, size=feed.image_shape[:2]
+            )
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
             pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
@@ -161,22 +163,11 @@ class PrefixLoader(Loader):
         made_of = {"feed": "prefix", "manifest": manifest.digest(), "split": samples.split}
         targets = None
         if stored is not None:
-            newest = opened.standing.populations[-1]
-            targets = _rendered_targets(images, samples, pipeline, manifest.seed, newest)
+            targets = RenderedTargets.of(
+                images, samples, pipeline, seed=manifest.seed, size=feed.image_shape[:2]
+            )
         super().__init__(
             feed, samples, Visits(None), batch_size=batch_size, order=options.order(seed),
             pace=options.pace(), source=made_of, standardizer=standardizer, targets=targets,
             mixing=mixing,
         )  # fmt: skip
-
-
-def _rendered_targets(
-    images: PreparesTargets, samples: Samples, pipeline: Pipeline, seed: int, population: Population
-) -> RenderedTargets:
-    """What moves with the pixels of copies, from where the images come from."""
-    schema = population.schema
-    height, width, _ = copy_shape(pipeline, population)
-    shape = (height, width, len(schema.mask_names)) if schema.mask_names else None
-    return RenderedTargets(
-        images, samples, pipeline, seed=seed, mask_shape=shape, kinds=schema.objects
-    )

@@ -53,6 +53,29 @@ class RenderedTargets:
         self._prepared, self._samples, self._pipeline = prepared, samples, pipeline
         self._seed, self.mask_shape, self.kinds = seed, mask_shape, kinds
 
+    @classmethod
+    def of(
+        cls,
+        prepared: PreparesTargets,
+        samples: Samples,
+        pipeline: Pipeline,
+        *,
+        seed: int,
+        size: tuple[int, int],
+    ) -> "RenderedTargets":
+        """Everything that moves with the pixels of some samples.
+
+        Args:
+            prepared: where it comes from.
+            samples: whose rows are asked for.
+            pipeline: what happens to each copy.
+            seed: of the augmentation.
+            size: height and width of every copy.
+        """
+        schema = samples.schema
+        shape = (*size, len(schema.mask_names)) if schema.mask_names else None
+        return cls(prepared, samples, pipeline, seed=seed, mask_shape=shape, kinds=schema.objects)
+
     def begin_epoch(self, copies: tuple[int, ...]) -> None:
         """Nothing to prepare."""
 
