@@ -183,9 +183,9 @@ def _check_not_superseded(directory: Path, plan: Plan, work: Sequence[planning.T
     named = {spec.file_name() for task in work for spec in task.specs}
     if not named | {entry.file for entry in plan.populations} <= there:
         raise PlanConflictError(
-            f"{directory} is complete, and was changed since by `materialize transcode` or "
-            f"`remove`: its manifest {newest.number} no longer has what this build would write; "
-            "nothing was changed. Use `materialize extend` or `repair` on it, or another output",
+            f"{directory} is complete, and was changed since by `materialize transcode`, `remove` "
+            f"or an `extend` of balanced classes: its manifest {newest.number} no longer has what "
+            "this build would write; nothing was changed. Use `materialize extend` or `repair` on it, or another output",
             {"path": str(directory), "number": newest.number},
         )
 

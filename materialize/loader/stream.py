@@ -20,7 +20,8 @@ class StreamingLoader(Loader):
         seed: of the order, in [0, 2**64).
         split: ``train``, ``val`` or ``test``.
         copies: which copies are in use: the first so many, or their numbers; -1 is the untouched
-            image. All that are stored for ``train``, the untouched images for other splits.
+            image. All that are stored for ``train``, the untouched images for other splits. Where
+            classes are balanced these are numbers of epochs, and each shows its own draws.
         per_epoch: ``one`` shows copy copies[epoch mod K] of each image, as augmenting on the fly
             does; ``all`` shows all K copies of each image in every epoch.
         samples: some of the split's images, such as a fold; all by default.

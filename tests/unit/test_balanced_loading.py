@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from materialize.audit.verification import verify_dataset
+from materialize.builder import build_dataset
 from materialize.errors import ConfigError
 from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
 from materialize.loader.opening import LoaderOptions, OpenDataset
 from materialize.loader.stream import StreamingLoader
+from materialize.recipe import Recipe
 from materialize.removal import remove_samples
 from materialize.transcoding import transcode_dataset
 from tests.jobs import copied
 from tests.loader_cases import PLAIN, SEED, build, equal, loader, shown
+from tests.target_cases import TargetedArrays
 
 COUNTS = (20, 7, 3)
 """Images of each class."""
@@ -139,3 +143,24 @@ def test_a_damaged_shard_is_made_again_in_memory(tmp_path, dataset):
         with pytest.warns(match="made again in memory"):
             again = list(stored.epoch(2))
         assert equal(again, whole.epoch(2))
+
+
+def test_masks_and_objects_are_balanced_with_their_images(tmp_path):
+    """Whatever a row of a shard has beside its pixels is that row's."""
+    source = TargetedArrays(count=17)
+    recipe = Recipe(copies=3, seed=SEED, shard_bytes=4320, balance={"0": 12, "1": 20}, codec="zstd")
+    build_dataset(source, tmp_path / "out", "cifar10", recipe)
+    fly = AugmentingLoader(
+        source, "cifar10", batch_size=8, seed=3, augmentation_seed=SEED,
+        balance={"0": 12, "1": 20}, options=LoaderOptions(threads=0),
+    )  # fmt: skip
+    with fly, loader(tmp_path / "out") as stored:
+        for epoch in range(3):
+            pairs = list(zip(stored.epoch(epoch), fly.epoch(epoch), strict=True))
+            assert sum(len(batch.labels) for batch, _ in pairs) == 32
+            for one, other in pairs:
+                assert np.array_equal(one.images, other.images)
+                assert np.array_equal(one.masks, other.masks)
+                assert np.array_equal(one.objects.points, other.objects.points)
+                assert np.array_equal(one.fields["weight"], other.fields["weight"])
+    assert not verify_dataset(tmp_path / "out", depth="pixels", source=source).damages
