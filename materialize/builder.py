@@ -185,7 +185,8 @@ def _check_not_superseded(directory: Path, plan: Plan, work: Sequence[planning.T
         raise PlanConflictError(
             f"{directory} is complete, and was changed since by `materialize transcode`, `remove` "
             f"or an `extend` of balanced classes: its manifest {newest.number} no longer has what "
-            "this build would write; nothing was changed. Use `materialize extend` or `repair` on it, or another output",
+            "this build would write; nothing was changed. Use `materialize extend` or `repair` on "
+            "it, or another output",
             {"path": str(directory), "number": newest.number},
         )
 
