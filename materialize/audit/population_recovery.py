@@ -49,7 +49,8 @@ def recover_population(
         SourceError: the source does not give that population any more.
     """
     class_names, stored = _remains(directory, manifest, lost)
-    channels = {p.channels for p in others} | {s.spec.image_shape[2] for s in manifest.shards}
+    images = [entry.spec for entry in manifest.shards if not entry.spec.is_mask]
+    channels = {p.channels for p in others} | {spec.image_shape[2] for spec in images}
     # Without shards or other generations only the images themselves say what they were brought to.
     color = "auto" if not channels else "grey" if channels == {1} else "rgb"
     plan = _plan(directory, manifest)

@@ -34,9 +34,10 @@ def _images(facts: DatasetFacts) -> Figure:
 
 def _rows(facts: DatasetFacts) -> Figure:
     entries = facts.dataset.manifest.shards
+    images = [entry.spec for entry in entries if not entry.spec.is_mask]
     by_kind = {
-        "copies": sum(e.spec.num_rows for e in entries if e.spec.kind == "copy"),
-        "originals": sum(e.spec.num_rows for e in entries if e.spec.kind == "original"),
+        "copies": sum(spec.num_rows for spec in images if spec.kind == "copy"),
+        "originals": sum(spec.num_rows for spec in images if spec.kind == "original"),
     }
     return Figure(
         "stored images", count(sum(by_kind.values())), f"in {len(entries):,} shards",

@@ -7,7 +7,6 @@ under its picture. All rows come from one run, so that each copy opens one shard
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,15 @@ from materialize.partners import NOBODY
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions
 from materialize.pictures.gallery import some_of_every_class
+from materialize.pictures.overlay import Marked, drawn
 from materialize.planning import take_rows
 from materialize.population import Population, load_images
 from materialize.report.pages import data_url
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
+from materialize.stock import ORIGINAL
 from materialize.whereabouts import find_source
+from pipelines.objects import ObjectKinds
 
 ORIGINALS, COPIES, PICTURES = 6, 5, 24
 """At most so many, so many copies beside each, and so many together."""
@@ -84,7 +86,9 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
         ShardError: a shard that is asked for is missing or damaged.
     """
     entries = _shards_of_one_run(dataset.manifest.shards)
-    copies = [entry for entry in entries if entry.spec.kind == "copy"][:COPIES]
+    images = [entry for entry in entries if not entry.spec.is_mask]
+    masks = {entry.spec.copy: entry for entry in entries if entry.spec.is_mask}
+    copies = [entry for entry in images if entry.spec.kind == "copy"][:COPIES]
     if not copies:
         return ()
     population = dataset.population_of(copies[0].spec.generation)
@@ -94,38 +98,50 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
     )
     samples = take_rows(own, rows)
     there = dataset.rows_of(copies[-1].spec)[rows]
-    pixels = [_read(dataset, entry, there) for entry in copies]
+    pixels = [_read(dataset, entry, there, masks.get(entry.spec.copy)) for entry in copies]
     said = [_captions(dataset, samples, entry.spec, there) for entry in copies]
-    originals = _originals(dataset, samples, entries, there)
+    originals = _originals(dataset, samples, images, there, masks.get(ORIGINAL))
+    kinds = population.schema.objects
     found = []
     for i in range(len(rows)):
         name = samples.label_name(i) or samples.locators[i]
-        pictures = [] if originals is None else [_thumbnail(originals[i], "original", (), name)]
+        pictures = []
+        if originals is not None:
+            pictures.append(_thumbnail(originals[i], kinds, "original", (), name))
         for k, entry in enumerate(copies):
             title = f"copy {entry.spec.copy}"
-            pictures.append(_thumbnail(pixels[k][i], title, said[k][i], name))
+            pictures.append(_thumbnail(pixels[k][i], kinds, title, said[k][i], name))
         found.append(CopyRow(name, samples.ids[i].tobytes().hex(), tuple(pictures)))
     return _within_limit(found)
 
 
 def _shards_of_one_run(entries: Sequence[ShardEntry]) -> list[ShardEntry]:
-    """The first training run that has copies, its shards by copy, originals first."""
+    """The first training run that has copies, its shards by copy: originals first, masks last."""
     keys = [(e.spec.generation, e.spec.run) for e in entries
             if e.spec.split == "train" and e.spec.kind == "copy"]  # fmt: skip
     if not keys:
         return []
     here = [e for e in entries if e.spec.split == "train"
             and (e.spec.generation, e.spec.run) == min(keys)]  # fmt: skip
-    return sorted(here, key=lambda entry: entry.spec.copy)
+    return sorted(here, key=lambda entry: (entry.spec.is_mask, entry.spec.copy))
 
 
 def _read(
-    dataset: StandingDataset, entry: ShardEntry, rows: NDArray[np.int64]
-) -> list[NDArray[Any]]:
-    """The pixels of some rows of the population, wherever in the shard they are."""
-    places = np.searchsorted(dataset.rows_of(entry.spec), rows).tolist()
+    dataset: StandingDataset, entry: ShardEntry, rows: NDArray[np.int64], mask: ShardEntry | None
+) -> list[Marked]:
+    """Some rows of the population with what they show, wherever in the shard they are."""
+    places = np.searchsorted(dataset.rows_of(entry.spec), rows)
     with ShardReader(shard_path(dataset.directory, entry.file), entry) as reader:
-        return [np.array(reader.rows(row, row + 1)[0]) for row in places]
+        pixels = [np.array(reader.rows(row, row + 1)[0]) for row in places.tolist()]
+        there = None if reader.objects is None else reader.objects.take(places)
+    masks = [None] * len(pixels) if mask is None else _read(dataset, mask, rows, None)
+    return [
+        Marked(
+            image, None if there is None else there.take(np.array([number])),
+            None if shown is None else shown.pixels.astype(np.uint8),
+        )
+        for number, (image, shown) in enumerate(zip(pixels, masks, strict=True))
+    ]  # fmt: skip
 
 
 def _originals(
@@ -133,13 +149,15 @@ def _originals(
     samples: Population,
     entries: Iterable[ShardEntry],
     rows: NDArray[np.int64],
-) -> list[NDArray[Any]] | None:
+    mask: ShardEntry | None,
+) -> list[Marked] | None:
     """From their own shard, or from the source where it still is what was scanned."""
     for entry in entries:
         if entry.spec.kind == "original":
-            return _read(dataset, entry, rows)
+            return _read(dataset, entry, rows, mask)
     try:
-        return list(load_images(find_source(dataset.directory), samples, range(len(samples))))
+        images = load_images(find_source(dataset.directory), samples, range(len(samples)))
+        return [Marked(image) for image in images]
     except (MaterializeError, OSError):
         return None
 
@@ -158,9 +176,9 @@ def _captions(
     pipeline, copy = dataset.pipeline, spec.copy
     pairing = dataset.pairings(spec.generation, {copy: rows}).get(copy)
     words = pipeline.draw(dataset.manifest.seed, samples.ids, copy)
-    drawn = pipeline.parameters(words, prepared_canvas(pipeline, samples))
+    draws = pipeline.parameters(words, prepared_canvas(pipeline, samples))
     keys = pipeline.step_keys
-    lines = [captions(keys, drawn, i) for i in range(len(samples))]
+    lines = [captions(keys, draws, i) for i in range(len(samples))]
     if pairing is not None:
         there = pairing.population
         for said, row in zip(lines, pairing.rows.tolist(), strict=True):
@@ -168,10 +186,13 @@ def _captions(
     return [tuple(said) or ("unchanged",) for said in lines]
 
 
-def _thumbnail(pixels: NDArray[Any], title: str, lines: tuple[str, ...], name: str) -> Thumbnail:
-    longest = max(pixels.shape[:2])
-    picture = sheet.shown(pixels, min(longest, _SIDE_PX))
-    if pixels.shape[2] == 1:
+def _thumbnail(
+    marked: Marked, kinds: ObjectKinds | None, title: str, lines: tuple[str, ...], name: str
+) -> Thumbnail:
+    longest = max(marked.pixels.shape[:2])
+    is_plain = marked.objects is None and marked.mask is None
+    picture = drawn(marked, kinds, min(longest, _SIDE_PX))
+    if marked.pixels.shape[2] == 1 and is_plain:
         picture = picture.convert("L")
     content, kind = _encoded(picture, is_small=longest <= _PIXEL_ART_PX)
     said = f": {'; '.join(lines)}" if lines else ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from materialize.audit.restoration import repair_dataset
+from materialize.audit.standing import StandingDataset
 from materialize.audit.verification import verify_dataset
 from materialize.builder import BuildOptions, build_dataset
 from materialize.errors import ConfigError, DamageWarning, ShardDamagedError
@@ -17,6 +18,7 @@ from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest, shard_path
 from materialize.recipe import Recipe
 from materialize.removal import remove_samples
+from materialize.report.stored_copies import stored_copies
 from materialize.sources.targets import TargetSchema
 from materialize.transcoding import transcode_dataset
 from pipelines import Pipeline, load
@@ -230,3 +232,9 @@ def test_images_that_have_a_class_alone_are_stored_as_ever(tmp_path):
         batch = next(iter(loader))
     assert batch.masks is None
     assert batch.objects is None
+
+
+def test_a_page_shows_copies_and_not_their_masks(dataset):
+    rows = stored_copies(StandingDataset.open(dataset))
+    titles = ["original", *(f"copy {copy}" for copy in range(COPIES))]
+    assert [picture.title for picture in rows[0].pictures] == titles
