@@ -34,7 +34,7 @@ from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.writer import OpenShard, ShardWriter
 from materialize.sources import Source
 from materialize.stock import ORIGINAL, Stock
-from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
+from materialize.targets import PreparedTargets, move_targets, prepare_targets
 from pipelines import Pipeline
 from pipelines.contract import Arena
 from pipelines.kernels import SLACK_BYTES
@@ -182,7 +182,7 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
     if spec.objects is not None and is_stocked:
         objects = stock.objects(spec.copy, rows.ids)
     elif spec.objects is not None:
-        objects = moved_objects(pipeline, bench.targets, words, spec.objects)
+        objects = move_targets(pipeline, bench.targets, words, kinds=spec.objects)
     clock.lap("draw")
     with bench.writer.shard(
         spec, sample_ids=rows.ids, labels=rows.labels, class_names=rows.class_names,
@@ -190,7 +190,7 @@ def _write_shard(bench: _Bench, spec: ShardSpec, clock: "_Clock") -> Done:
     ) as shard:  # fmt: skip
         clock.lap("assemble")
         if spec.is_mask and not is_stocked:
-            render_masks(pipeline, bench.targets, words, shard.images)
+            move_targets(pipeline, bench.targets, words, masks=shard.images)
         elif bench.images is None or is_stocked:
             stock.fill(spec.copy, rows.ids, shard.images, is_mask=spec.is_mask)
         else:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.population import Population, load_targets
-from materialize.room import PIXELS_AT_ONCE, room_for
+from materialize.room import room_for
 from materialize.sources import Source
 from pipelines import Pipeline
 from pipelines.contract import Arena
 from pipelines.kernels import SLACK_BYTES
-from pipelines.objects import ObjectKinds, Objects
+from pipelines.objects import NO_KINDS, ObjectKinds, Objects
 from pipelines.transform import Canvas
 
 _ROWS_AT_ONCE = 256
@@ -78,54 +78,40 @@ def prepare_targets(
     return PreparedTargets(canvas, objects, arena)
 
 
-def moved_objects(
+def move_targets(
     pipeline: Pipeline,
     targets: PreparedTargets,
     words: NDArray[np.uint32] | None,
-    kinds: ObjectKinds,
-) -> Objects:
-    """The objects of n copies.
+    *,
+    kinds: ObjectKinds | None = None,
+    masks: NDArray[np.uint8] | None = None,
+) -> Objects | None:
+    """Writes the masks of n copies, and returns their objects.
 
     Args:
         pipeline: what happens to each copy.
-        targets: of the n images, objects among them.
+        targets: of the n images.
         words: (n, words) the copies' draws; None for untouched images.
-        kinds: of the dataset.
+        kinds: of the dataset; None where no objects are asked for.
+        masks: (n, H, W, M), written; None where no masks are asked for.
+
+    Returns:
+        The objects; None where none are asked for.
     """
-    objects = targets.objects
-    if objects is None:
-        raise ValueError("expected images with objects, got some without")
-    return (
-        objects if words is None else pipeline.move_objects(objects, words, targets.canvas, kinds)
-    )
-
-
-def render_masks(
-    pipeline: Pipeline,
-    targets: PreparedTargets,
-    words: NDArray[np.uint32] | None,
-    out: NDArray[np.uint8],
-) -> None:
-    """Writes the masks of n copies.
-
-    Args:
-        pipeline: what happens to each copy.
-        targets: of the n images, masks among them.
-        words: (n, words) the copies' draws; None for untouched images.
-        out: (n, H, W, M), written.
-    """
-    masks = targets.masks
-    if masks is None:
-        raise ValueError("expected images with masks, got some without")
-    height, width = out.shape[1:3]
-    size = max(PIXELS_AT_ONCE // (height * width), 1)
-    for start in range(0, len(masks), size):
-        part = np.arange(start, min(start + size, len(masks)))
-        if words is not None:
-            pipeline.augment_masks(masks.take(part), words[part], out[start : start + size])
-            continue
-        for row in part.tolist():
-            out[row] = masks.image(row)
+    objects = None if kinds is None else targets.objects
+    arena = None if masks is None else targets.masks
+    if (kinds is not None and objects is None) or (masks is not None and arena is None):
+        raise ValueError("expected images with the masks and objects asked for, got some without")
+    if words is not None:
+        drawn = pipeline.parameters(words, targets.canvas)
+        return pipeline.move_targets(
+            drawn, targets.canvas, masks=arena, out=masks, objects=objects,
+            kinds=kinds or NO_KINDS,
+        )  # fmt: skip
+    if arena is not None and masks is not None:
+        for row in range(len(arena)):
+            masks[row] = arena.image(row)
+    return objects
 
 
 def _blank_masks(canvas: Canvas, channels: int) -> Arena:

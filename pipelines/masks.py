@@ -22,6 +22,8 @@ Masks = NDArray[np.uint8]
 """(n, H, W, M) uint8."""
 _MOST_VALUES = 1 << 31
 """Of one mask: offsets within it have 32 bits."""
+_PIXELS_BETWEEN = 2**20
+"""Pixels of masks between two motions: a batch stays in cache, and a shard's out of memory."""
 
 
 class LabelSampling(Protocol):
@@ -78,6 +80,7 @@ def pack_masks(masks: Sequence[Masks] | Masks) -> Arena:
 def render_masks(
     pipeline: MaskRendered,
     parameters: Sequence[Parameters],
+    motions: Sequence[Motion],
     masks: Arena,
     out: Masks,
     *,
@@ -88,6 +91,7 @@ def render_masks(
     Args:
         pipeline: the steps, and how masks are read.
         parameters: each step's.
+        motions: what they come to, as `pipelines.motion.motions_of` gives it.
         masks: n prepared masks.
         out: (n, H', W', M) uint8; written.
         plain: True to run the NumPy twins instead of the kernels; the bytes are equal.
@@ -96,18 +100,22 @@ def render_masks(
         PipelineFileError: the pipeline has steps that masks cannot follow.
         ImageContractError: see `move_masks`.
     """
-    canvas = Canvas(masks.heights, masks.widths)
-    motions = motions_of(pipeline.moving_steps, parameters, canvas)
-    sizes = canvas.sizes()
-    if len(motions) == 1 or len(sizes) <= 1:
+    sizes = Canvas(masks.heights, masks.widths).sizes()
+    largest = max([height * width for height, width in sizes], default=1)
+    at_once = max(_PIXELS_BETWEEN // max(largest, out.shape[1] * out.shape[2]), 1)
+    if len(motions) == 1 or (len(sizes) <= 1 and len(masks) <= at_once):
         move_masks(motions, masks, pipeline, out, plain=plain)
         return
-    # Between two motions masks are of one size.
+    # Between two motions masks are of one size, and stand in memory.
     for height, width in sizes:
-        rows = np.flatnonzero((masks.heights == height) & (masks.widths == width))
-        some = np.empty((len(rows), *out.shape[1:]), np.uint8)
-        render_masks(pipeline, taken(parameters, rows), masks.take(rows), some, plain=plain)
-        out[rows] = some
+        same = np.flatnonzero((masks.heights == height) & (masks.widths == width))
+        for start in range(0, len(same), at_once):
+            rows = same[start : start + at_once]
+            here, drawn = masks.take(rows), taken(parameters, rows)
+            moved = motions_of(pipeline.moving_steps, drawn, Canvas(here.heights, here.widths))
+            some = np.empty((len(rows), *out.shape[1:]), np.uint8)
+            move_masks(moved, here, pipeline, some, plain=plain)
+            out[rows] = some
 
 
 def move_masks(

@@ -49,6 +49,10 @@ class ObjectKinds:
             )
 
 
+NO_KINDS = ObjectKinds(())
+"""Objects that have no names, and no keypoints that a mirror image exchanges."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
     """The objects of n images, image after image: values, and offsets between them."""

@@ -25,7 +25,7 @@ from pipelines.masks import Masks, render_masks
 from pipelines.mixing import Mixes, Mixing, mixes_of
 from pipelines.motion import Motion, check_followable, motions_of
 from pipelines.object_moves import map_objects, move_objects
-from pipelines.objects import ObjectKinds, Objects
+from pipelines.objects import NO_KINDS, ObjectKinds, Objects
 from pipelines.placement import PlacedStep, place_steps
 from pipelines.randomness import WORDS_PER_BLOCK, Words, counters, draw_words, step_keys
 from pipelines.rendering import Companions, Partners, Pool, Rendering, render
@@ -271,8 +271,8 @@ class Pipeline:
         Raises:
             PipelineFileError: see `check_targets`.
         """
-        drawn = self.parameters(words, Canvas(masks.heights, masks.widths))
-        render_masks(self, drawn, masks, out, plain=plain)
+        canvas = Canvas(masks.heights, masks.widths)
+        self.move_targets(self.parameters(words, canvas), canvas, masks=masks, out=out, plain=plain)
 
     def move_objects(
         self,
@@ -301,7 +301,40 @@ class Pipeline:
         Raises:
             PipelineFileError: see `check_targets`.
         """
-        motions = self.motions(self.parameters(words, canvas), canvas)
+        drawn = self.parameters(words, canvas)
+        moved = self.move_targets(drawn, canvas, objects=objects, kinds=kinds, plain=plain)
+        return objects if moved is None else moved
+
+    def move_targets(
+        self,
+        parameters: Sequence[Parameters],
+        canvas: Canvas,
+        *,
+        masks: Arena | None = None,
+        out: Masks | None = None,
+        objects: Objects | None = None,
+        kinds: ObjectKinds = NO_KINDS,
+        plain: bool = False,
+    ) -> Objects | None:
+        """Masks and objects of n images at once; see `augment_masks` and `move_objects`.
+
+        Args:
+            parameters: each step's, as `parameters` gives them.
+            canvas: the sizes of the n prepared images.
+            masks: n prepared masks, if there are any.
+            out: (n, H', W', M) uint8, where masks are; written.
+            objects: of the n prepared images, if there are any; not modified.
+            kinds: of the dataset.
+            plain: True to run the twins instead of the kernels.
+
+        Returns:
+            The moved objects; None where none were given.
+        """
+        motions = self.motions(parameters, canvas)
+        if masks is not None and out is not None:
+            render_masks(self, parameters, motions, masks, out, plain=plain)
+        if objects is None:
+            return None
         return move_objects(motions, objects, kinds, self.min_visibility, plain=plain)
 
     def mixes(self, parameters: Sequence[Parameters]) -> Mixes | None:

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from pipelines.contract import Batch
 from pipelines.errors import ImageContractError
-from pipelines.masks import Masks, pack_masks, render_masks
-from pipelines.object_moves import move_objects
-from pipelines.objects import ObjectKinds, Objects
+from pipelines.masks import Masks, pack_masks
+from pipelines.objects import NO_KINDS, ObjectKinds, Objects
 from pipelines.pipeline import Pipeline
 from pipelines.transform import Canvas
 
@@ -67,18 +66,16 @@ def apply_targets(
     if pipeline.resize is not None:
         canvas = untouched.resized(pipeline.resize.height, pipeline.resize.width)
     drawn = pipeline.parameters(pipeline.draw(seed, sample_ids, copies), canvas)
-    moved_masks = moved_objects = None
+    arena = moved_masks = None
     if masks is not None:
         _check_sizes(masks, untouched)
         arena = pack_masks([pipeline.prepare_mask(mask) for mask in masks])
         moved_masks = np.empty((*out.shape[:3], arena.channels), np.uint8)
-        render_masks(pipeline, drawn, arena, moved_masks)
-    if objects is not None:
-        prepared = pipeline.prepare_objects(objects, untouched)
-        motions = pipeline.motions(drawn, canvas)
-        moved_objects = move_objects(
-            motions, prepared, kinds or ObjectKinds(()), pipeline.min_visibility
-        )
+    prepared = None if objects is None else pipeline.prepare_objects(objects, untouched)
+    moved_objects = pipeline.move_targets(
+        drawn, canvas, masks=arena, out=moved_masks, objects=prepared,
+        kinds=kinds or NO_KINDS,
+    )  # fmt: skip
     return Augmented(out, moved_masks, moved_objects)
 
 

@@ -38,7 +38,7 @@ from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Pixels
 from materialize.stock import ORIGINAL
-from materialize.targets import prepare_targets, render_masks
+from materialize.targets import move_targets, prepare_targets
 from materialize.whereabouts import find_source
 from pipelines import Pipeline
 from pipelines.errors import UserCodeError
@@ -132,7 +132,7 @@ def _redone_targets(
     if targets.masks is not None:
         masks = np.empty((1, *spec.image_shape[:2], targets.masks.channels), np.uint8)
         words = drawn_words(regenerator.pipeline, regenerator.seed, traced, spec)
-        render_masks(regenerator.pipeline, targets, words, masks)
+        move_targets(regenerator.pipeline, targets, words, masks=masks)
         mask = masks[0]
     found = {"recomputed": Marked(recomputed, objects, mask)}
     if original is not None:

@@ -24,7 +24,7 @@ from materialize.shards.codecs import as_read, find_codec
 from materialize.shards.layout import ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.sources.base import Source
-from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
+from materialize.targets import PreparedTargets, move_targets, prepare_targets
 from pipelines import Pipeline
 from pipelines.contract import Arena, Batch
 from pipelines.objects import Objects
@@ -172,7 +172,7 @@ class Regenerator:
         words = drawn_words(self.pipeline, self.seed, take_rows(run, rows), spec)
         if spec.is_mask and prepared.targets is not None:
             targets = prepared.targets.take(prepared.places(rows))
-            render_masks(self.pipeline, targets, words, out)
+            move_targets(self.pipeline, targets, words, masks=out)
         elif words is None:
             for place in range(len(rows)):
                 out[place] = images.image(place)
@@ -199,7 +199,7 @@ class Regenerator:
             return None
         words = drawn_words(self.pipeline, self.seed, take_rows(run, rows), spec)
         targets = prepared.targets.take(prepared.places(rows))
-        return moved_objects(self.pipeline, targets, words, spec.objects)
+        return move_targets(self.pipeline, targets, words, kinds=spec.objects)
 
     def differing_objects(
         self,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from materialize.loader.feeds import Spent
 from materialize.loader.order import ORIGINAL
 from materialize.loader.samples import Samples
-from materialize.targets import PreparedTargets, moved_objects, render_masks
+from materialize.targets import PreparedTargets, move_targets
 from pipelines import Pipeline
 from pipelines.objects import ObjectKinds, Objects
 
@@ -100,12 +100,12 @@ class RenderedTargets:
                     ids = self._samples.ids[rows[here]]
                     words = self._pipeline.draw(self._seed, ids, copies[here])
                 own = targets.take(here)
-                if masks is not None:
-                    made = np.empty((len(here), *masks.shape[1:]), np.uint8)
-                    render_masks(self._pipeline, own, words, made)
+                made = None if masks is None else np.empty((len(here), *masks.shape[1:]), np.uint8)
+                objects = move_targets(self._pipeline, own, words, kinds=self.kinds, masks=made)
+                if masks is not None and made is not None:
                     masks[here] = made
-                if self.kinds is not None:
-                    parts.append(moved_objects(self._pipeline, own, words, self.kinds))
+                if objects is not None:
+                    parts.append(objects)
                     places.append(here)
             if self.kinds is None:
                 return None

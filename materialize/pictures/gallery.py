@@ -23,7 +23,7 @@ from materialize.planning import take_rows
 from materialize.population import Population, load_images
 from materialize.sources import Source
 from materialize.sources.base import SPLITS
-from materialize.targets import PreparedTargets, moved_objects, prepare_targets, render_masks
+from materialize.targets import PreparedTargets, move_targets, prepare_targets
 from pipelines import Pipeline
 from pipelines.rendering import Pool
 from pipelines.transform import Canvas, Parameters
@@ -350,13 +350,10 @@ def _rendered(
     if targets is None:
         return original, [Marked(copy) for copy in rendered], draws
     every = targets.take(np.zeros(count, np.int64))
-    objects, kinds = None, material.population.schema.objects
-    if kinds is not None:
-        objects = moved_objects(pipeline, every, words, kinds)
-    masks = None
+    masks, kinds = None, material.population.schema.objects
     if every.masks is not None:
         masks = np.empty((*rendered.shape[:3], every.masks.channels), np.uint8)
-        render_masks(pipeline, every, words, masks)
+    objects = move_targets(pipeline, every, words, kinds=kinds, masks=masks)
     made = [
         Marked(
             rendered[n],

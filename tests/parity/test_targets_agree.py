@@ -176,13 +176,13 @@ def test_a_changed_annotation_is_named_and_never_used(dataset):
 
 def test_other_objects_than_the_recipe_gives_are_damage(dataset, tmp_path, monkeypatch):
     """As if another version of this program had moved them otherwise."""
-    moved = Pipeline.move_objects
+    moved = Pipeline.move_targets
 
     def elsewhere(*arguments, **given):
         objects = moved(*arguments, **given)
-        return replace(objects, boxes=objects.boxes + np.float32(1))
+        return objects and replace(objects, boxes=objects.boxes + np.float32(1))
 
-    monkeypatch.setattr(Pipeline, "move_objects", elsewhere)
+    monkeypatch.setattr(Pipeline, "move_targets", elsewhere)
     report = verify_dataset(dataset, depth="pixels", source=source())
     assert {damage.kind for damage in report.damages} == {"objects-differ"}
 

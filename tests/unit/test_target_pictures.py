@@ -75,10 +75,13 @@ def test_an_explanation_redoes_mask_and_objects(tmp_path, storage, monkeypatch):
     assert "of 2 in the source" in said
     assert "mask     labels" in said
     assert found.gallery().startswith(b"\x89PNG")
-    moved = Pipeline.move_objects
-    monkeypatch.setattr(
-        Pipeline, "move_objects", lambda *a, **k: replace(moved(*a, **k), boxes=moved(*a).boxes + 1)
-    )
+    moved = Pipeline.move_targets
+
+    def elsewhere(*arguments, **given):
+        objects = moved(*arguments, **given)
+        return objects and replace(objects, boxes=objects.boxes + 1)
+
+    monkeypatch.setattr(Pipeline, "move_targets", elsewhere)
     if storage == "pixels":
         assert explain_sample(tmp_path / "d", sample, 1, source).is_damaged
 
