@@ -10,27 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from materialize import planning
-from materialize.builder import BuildOptions, build_dataset, publish_manifest
+from materialize.builder import BuildOptions, build_dataset, plan_tasks, publish_manifest
 from materialize.executor import Crew, execute
 from materialize.job import Workshop
+from materialize.partners import pools_of
 from materialize.plans import claim, first_plan
 from materialize.population import scan
 from materialize.recipe import Recipe
 from materialize.sources import open_source
-from pipelines.mixing import Mixing
 from tests.jobs import contents, photos
 from tests.vocabulary import PIPELINES
 
 RECIPE = Recipe(copies=2, shard_bytes=4096, parameters="full")
 """Two shards of three images for each copy; one for each image where images become large."""
-
-
-STORED = {
-    name: pipeline for name, pipeline in PIPELINES.items()
-    if not any(isinstance(step, Mixing) for step in pipeline.moving_steps)
-}  # fmt: skip
-"""Datasets know no partners yet."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +37,7 @@ def built(source, directory, crew, batch_size):
     return {
         name: (build_dataset(source, directory / name, pipeline, RECIPE, options=options),
                contents(directory / name))[1]
-        for name, pipeline in STORED.items()
+        for name, pipeline in PIPELINES.items()
     }  # fmt: skip
 
 
@@ -53,18 +45,19 @@ def shuffled(source, directory):
     """The same, made shard by shard in another order by three threads."""
     opened, found = open_source(source), {}
     population = scan(opened)
-    for number, (name, pipeline) in enumerate(STORED.items()):
+    for number, (name, pipeline) in enumerate(PIPELINES.items()):
         out = directory / name
         for part in ("shards", "receipts"):
             (out / part).mkdir(parents=True)
         plan = first_plan(pipeline, RECIPE, population)
-        whole = list(planning.tasks(pipeline, RECIPE, population))
+        whole = plan_tasks(plan, [population])
         single = [replace(task, specs=(spec,)) for task in whole for spec in task.specs]
         order = np.random.default_rng(number).permutation(len(single))
         claim(out, plan)
         workshop = Workshop(out, opened, pipeline, RECIPE.seed)
+        pools = pools_of(pipeline, plan.populations, [population])
         done = execute(
-            workshop, [single[i] for i in order], lambda _: population, Crew(3, "threading")
+            workshop, [single[i] for i in order], lambda _: population, Crew(3, "threading"), pools
         )
         publish_manifest(out, plan, [shard.entry for shard in done])
         found[name] = contents(out)
@@ -86,7 +79,7 @@ def found(source, tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("name", STORED)
+@pytest.mark.parametrize("name", PIPELINES)
 @pytest.mark.parametrize("way", ["processes", "disorder"])
 def test_no_pipeline_shows_how_it_was_run(expected, found, name, way):
     assert sum(file.endswith(".h5") for file in expected[name]) > 1
@@ -96,4 +89,4 @@ def test_no_pipeline_shows_how_it_was_run(expected, found, name, way):
 def test_pipelines_differ(expected):
     """Or nothing was compared."""
     shards = [tuple(sorted(files)) for files in expected.values()]
-    assert len(set(shards)) == len(STORED)
+    assert len(set(shards)) == len(PIPELINES)
