@@ -103,9 +103,8 @@ def move_targets(
     if (kinds is not None and objects is None) or (masks is not None and arena is None):
         raise ValueError("expected images with the masks and objects asked for, got some without")
     if words is not None:
-        drawn = pipeline.parameters(words, targets.canvas)
         return pipeline.move_targets(
-            drawn, targets.canvas, masks=arena, out=masks, objects=objects,
+            words, targets.canvas, masks=arena, out=masks, objects=objects,
             kinds=kinds or NO_KINDS,
         )  # fmt: skip
     if arena is not None and masks is not None:

@@ -255,59 +255,9 @@ class Pipeline:
         """Where the pixels of n images go; see `pipelines.motion.motions_of`."""
         return motions_of(self.moving_steps, parameters, canvas)
 
-    def augment_masks(self, masks: Arena, words: Words, out: Masks, *, plain: bool = False) -> None:
-        """Writes n masks, moved as `augment` moves the images of the same words.
-
-        Each label is that of the nearest pixel, whatever the interpolation of images. Steps that
-        hide or change pixels (erasing, cutout, tones, blur, noise) change no label: what is hidden
-        is still there.
-
-        Args:
-            masks: n prepared masks, each as large as its image.
-            words: (n, len(word_names)) uint32, as `draw` gives them.
-            out: (n, H', W', M) uint8; written.
-            plain: True to run the NumPy twins instead of the kernels.
-
-        Raises:
-            PipelineFileError: see `check_targets`.
-        """
-        canvas = Canvas(masks.heights, masks.widths)
-        self.move_targets(self.parameters(words, canvas), canvas, masks=masks, out=out, plain=plain)
-
-    def move_objects(
-        self,
-        objects: Objects,
-        words: Words,
-        canvas: Canvas,
-        kinds: ObjectKinds,
-        *,
-        plain: bool = False,
-    ) -> Objects:
-        """The objects of n images, moved as `augment` moves the images of the same words.
-
-        A box is the one about its moved corners (where a step bends the image, about points along
-        its sides), cut at the image's sides; an object goes with its keypoints and polygons as
-        `min_visibility` says. Keypoints out of the image have visibility 0 and stand at (0, 0);
-        images that end up mirrored exchange theirs by ``kinds.keypoint_swaps``. Polygons are cut at
-        the image's sides (`pipelines.rings`). Numbers and flags stay.
-
-        Args:
-            objects: of n prepared images, not modified.
-            words: (n, len(word_names)) uint32, as `draw` gives them.
-            canvas: the sizes of the n prepared images.
-            kinds: of the dataset.
-            plain: True to run the twins instead of the kernels.
-
-        Raises:
-            PipelineFileError: see `check_targets`.
-        """
-        drawn = self.parameters(words, canvas)
-        moved = self.move_targets(drawn, canvas, objects=objects, kinds=kinds, plain=plain)
-        return objects if moved is None else moved
-
     def move_targets(
         self,
-        parameters: Sequence[Parameters],
+        words: Words,
         canvas: Canvas,
         *,
         masks: Arena | None = None,
@@ -316,23 +266,34 @@ class Pipeline:
         kinds: ObjectKinds = NO_KINDS,
         plain: bool = False,
     ) -> Objects | None:
-        """Masks and objects of n images at once; see `augment_masks` and `move_objects`.
+        """Moves what n images show as `augment` moves the images of the same words.
+
+        Each label of a mask is that of the nearest pixel, whatever the interpolation of images.
+        Steps that hide or change pixels (erasing, cutout, tones, blur, noise) change no label: what
+        is hidden is still there.
+
+        A box is the one about its moved corners (where a step bends the image, about points along
+        its sides), cut at the image's sides; an object goes with its keypoints and polygons as
+        `min_visibility` says. Keypoints out of the image have visibility 0 and stand at (0, 0);
+        images that end up mirrored exchange theirs by ``kinds.keypoint_swaps``. Polygons are cut at
+        the image's sides (`pipelines.rings`). Numbers and flags stay.
 
         Args:
-            parameters: each step's, as `parameters` gives them.
+            words: (n, len(word_names)) uint32, as `draw` gives them.
             canvas: the sizes of the n prepared images.
-            masks: n prepared masks, if there are any.
-            out: (n, H', W', M) uint8, where masks are; written.
-            objects: of the n prepared images, if there are any; not modified.
+            masks: theirs, if there are any, to be written to ``out``.
+            out: (n, H', W', M) uint8.
+            objects: theirs, if there are any; None is given back where there are none.
             kinds: of the dataset.
-            plain: True to run the twins instead of the kernels.
+            plain: True to run the twins instead of the kernels; the bytes are equal.
 
-        Returns:
-            The moved objects; None where none were given.
+        Raises:
+            PipelineFileError: see `check_targets`.
         """
-        motions = self.motions(parameters, canvas)
+        drawn = self.parameters(words, canvas)
+        motions = self.motions(drawn, canvas)
         if masks is not None and out is not None:
-            render_masks(self, parameters, motions, masks, out, plain=plain)
+            render_masks(self, drawn, motions, masks, out, plain=plain)
         if objects is None:
             return None
         return move_objects(motions, objects, kinds, self.min_visibility, plain=plain)

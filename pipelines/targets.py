@@ -65,15 +65,15 @@ def apply_targets(
     canvas = untouched
     if pipeline.resize is not None:
         canvas = untouched.resized(pipeline.resize.height, pipeline.resize.width)
-    drawn = pipeline.parameters(pipeline.draw(seed, sample_ids, copies), canvas)
     arena = moved_masks = None
     if masks is not None:
         _check_sizes(masks, untouched)
         arena = pack_masks([pipeline.prepare_mask(mask) for mask in masks])
         moved_masks = np.empty((*out.shape[:3], arena.channels), np.uint8)
     prepared = None if objects is None else pipeline.prepare_objects(objects, untouched)
+    words = pipeline.draw(seed, sample_ids, copies)
     moved_objects = pipeline.move_targets(
-        drawn, canvas, masks=arena, out=moved_masks, objects=prepared,
+        words, canvas, masks=arena, out=moved_masks, objects=prepared,
         kinds=kinds or NO_KINDS,
     )  # fmt: skip
     return Augmented(out, moved_masks, moved_objects)

@@ -167,8 +167,11 @@ def test_kernels_and_their_twins_agree(case, border):
     both = []
     for plain in (False, True):
         out = np.zeros((6, height, width, 3), np.uint8)
-        pipeline.augment_masks(pack_masks(masks), words, out, plain=plain)
-        both.append((out, pipeline.move_objects(objects, words, canvas, KINDS, plain=plain)))
+        moved = pipeline.move_targets(
+            words, canvas, masks=pack_masks(masks), out=out, objects=objects, kinds=KINDS,
+            plain=plain,
+        )  # fmt: skip
+        both.append((out, moved))
     np.testing.assert_array_equal(both[0][0], both[1][0])
     assert same_objects(both[0][1], both[1][1])
     both[0][1].check(KINDS)
@@ -198,11 +201,13 @@ def test_an_object_does_not_depend_on_its_batch():
     objects = Objects.joined([objects_of([[(4, 4, 20, 20 + i)]] * 4) for i in range(2)])
     canvas = Canvas(np.full(8, 40), np.full(8, 50))
     words = pipeline.draw(5, sample_ids(8), 1)
-    together = pipeline.move_objects(objects, words, canvas, KINDS)
+    together = pipeline.move_targets(words, canvas, objects=objects, kinds=KINDS)
     for row in range(8):
         one = Canvas(canvas.heights[:1], canvas.widths[:1])
         here = np.array([row])
-        alone = pipeline.move_objects(objects.take(here), words[row : row + 1], one, KINDS)
+        alone = pipeline.move_targets(
+            words[row : row + 1], one, objects=objects.take(here), kinds=KINDS
+        )
         assert same_objects(alone, together.take(here))
 
 

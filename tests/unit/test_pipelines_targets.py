@@ -35,7 +35,12 @@ def moved(steps, objects, size=(20, 30), kinds=KINDS, **options):
     pipeline = Pipeline(steps=tuple(steps), **options)
     canvas = Canvas(*(np.full(len(objects), side) for side in size))
     words = pipeline.draw(3, sample_ids(len(objects)), 0)
-    return pipeline.move_objects(objects, words, canvas, kinds)
+    return pipeline.move_targets(words, canvas, objects=objects, kinds=kinds)
+
+
+def move_masks(pipeline, masks, words, out):
+    arena = pack_masks(masks)
+    pipeline.move_targets(words, Canvas(arena.heights, arena.widths), masks=arena, out=out)
 
 
 def one_object():
@@ -167,7 +172,7 @@ def test_steps_that_targets_cannot_follow_are_refused(steps):
         moved(steps, one_object())
     words = pipeline.draw(1, sample_ids(1), 0)
     with pytest.raises(PipelineFileError, match="masks and objects can follow"):
-        pipeline.augment_masks(pack_masks(synthetic(1, 8, 8, 1)), words, np.empty((1, 8, 8, 1)))
+        move_masks(pipeline, synthetic(1, 8, 8, 1), words, np.empty((1, 8, 8, 1)))
 
 
 @pytest.mark.parametrize("fit", ["stretch", "cover", "contain"])
@@ -211,7 +216,7 @@ def test_masks_have_a_border_of_their_own():
     ):  # fmt: skip
         pipeline = Pipeline(steps=(shift,), **options)
         out = np.empty_like(masks)
-        pipeline.augment_masks(pack_masks(masks), pipeline.draw(1, sample_ids(1), 0), out)
+        move_masks(pipeline, masks, pipeline.draw(1, sample_ids(1), 0), out)
         assert set(np.unique(out)) == labels
 
 
@@ -222,10 +227,10 @@ def test_masks_of_several_sizes_pass_several_stages():
     pipeline = Pipeline(steps=steps, border="reflect")
     words = pipeline.draw(5, sample_ids(3), 2)
     together = np.empty((3, 12, 12, 3), np.uint8)
-    pipeline.augment_masks(pack_masks(masks), words, together)
+    move_masks(pipeline, masks, words, together)
     for row, mask in enumerate(masks):
         alone = np.empty((1, 12, 12, 3), np.uint8)
-        pipeline.augment_masks(pack_masks([mask]), words[row : row + 1], alone)
+        move_masks(pipeline, [mask], words[row : row + 1], alone)
         np.testing.assert_array_equal(together[row], alone[0])
 
 
@@ -252,9 +257,7 @@ def test_output_that_does_not_fit_is_refused():
     pipeline = Pipeline(steps=(Zoom(by=0.2),))
     words = pipeline.draw(1, sample_ids(1), 0)
     with pytest.raises(ImageContractError, match="output for 1 masks"):
-        pipeline.augment_masks(
-            pack_masks(synthetic(1, 8, 8, 1)), words, np.empty((1, 8, 9, 1), np.uint8)
-        )
+        move_masks(pipeline, synthetic(1, 8, 8, 1), words, np.empty((1, 8, 9, 1), np.uint8))
 
 
 def test_options_are_written_where_they_are_not_the_defaults():
