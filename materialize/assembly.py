@@ -113,7 +113,7 @@ def intention_of(job: Job) -> Intention:
     """What would be done with the images, so far as the job says."""
     return Intention(
         pipeline=pipeline_of(job) if has_pipeline(job) else None,
-        recipe=recipe_of(job) if job.copies is not None else None,
+        recipe=None if job.copies is None and job.balance is None else recipe_of(job),
         output=Path(job.output) if job.output is not None else None,
         allow_label_conflicts=job.allow_label_conflicts,
         folds=None if job.folds is None else folds_of(job)[0],

@@ -37,6 +37,8 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "question")
 
 _NAMED = 5
 """How many images a finding names."""
+_NO_RECIPE = Recipe(copies=1, value_range=(0, 1))
+"""Where nobody said what would be built: nothing here stands in the way of a build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,8 @@ def check_suitability(
         findings += _pipeline_findings(population, intention.pipeline)
         if source is not None:
             findings += _code_findings(source, intention.pipeline, intention.recipe, population)
-        # Where the copies end with several sizes, the diagnosis has said so; it knows no originals.
-        with contextlib.suppress(SizeMismatchError):
-            shape = copy_shape(intention.pipeline, population)
-            try:
-                extent = _extent(population, intention.pipeline, intention.recipe, shape)
-            except SizeMismatchError as error:
-                findings.append(_finding("error", "originals", error))
+        extent, more = _refusals(population, intention.pipeline, intention.recipe, findings)
+        findings += more
     elif len(population):
         findings += _size_findings(population)
     if extent is not None and intention.output is not None:
@@ -324,6 +321,31 @@ def _likeness_finding(
     return Finding("warning", "images", message, advice)
 
 
+def _refusals(
+    population: Population, pipeline: Pipeline, recipe: Recipe | None, found: Sequence[Finding]
+) -> tuple[Extent | None, list[Finding]]:
+    """How much would be written, or why a build would refuse to.
+
+    Args:
+        population: at least one image.
+        pipeline: what would happen to them.
+        recipe: what would be built, if that is known.
+        found: what is wrong already.
+    """
+    # Where the copies end with several sizes, the diagnosis has said so; it knows no originals.
+    with contextlib.suppress(SizeMismatchError):
+        shape = copy_shape(pipeline, population)
+        try:
+            return _extent(population, pipeline, recipe, shape), []
+        except SizeMismatchError as error:
+            return None, [_finding("error", "originals", error)]
+        except ConfigError as error:
+            # Most refusals have been looked for, and been found with others of their kind.
+            if not any(finding.severity == "error" for finding in found):
+                return None, [_finding("error", "pipeline", error)]
+    return None, []
+
+
 def _extent(
     population: Population, pipeline: Pipeline, recipe: Recipe | None, shape: tuple[int, int, int]
 ) -> Extent | None:
@@ -331,8 +353,10 @@ def _extent(
 
     Raises:
         SizeMismatchError: the untouched images would have different sizes.
+        ConfigError: a build would refuse.
     """
     if recipe is None:
+        check_feasible(pipeline, _NO_RECIPE, population)
         return None
     population = balanced(population, recipe.balance, recipe.balance_cap)
     check_feasible(pipeline, recipe, population)

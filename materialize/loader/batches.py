@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.errors import ConfigError
 from pipelines.objects import Objects
 
 
@@ -90,7 +91,11 @@ def soft_labels(labelled: Labelled, num_classes: int) -> NDArray[np.float32]:
 
     Returns:
         (n, num_classes), rows that sum to 1.
+
+    Raises:
+        ConfigError: an image has none of so many classes.
     """
+    _check_labelled(labelled.labels, num_classes)
     places = np.arange(len(labelled.labels))
     rows = np.zeros((len(places), num_classes), np.float32)
     rows[places, labelled.labels] = 1
@@ -98,6 +103,18 @@ def soft_labels(labelled: Labelled, num_classes: int) -> NDArray[np.float32]:
         rows[places, labelled.labels] = labelled.label_weights
         rows[places, labelled.partner_labels] += 1 - labelled.label_weights
     return rows
+
+
+def _check_labelled(labels: NDArray[np.int32], num_classes: int) -> None:
+    """Refuses images that would count as of the last class, or of one that there is not."""
+    is_known = (labels >= 0) & (labels < num_classes)
+    if not is_known.all():
+        raise ConfigError(
+            f"labels: expected one of {num_classes} classes for each image, got "
+            f"{labels[is_known.argmin()]}; give the source labels, or ask for as many classes as "
+            "the loader has names",
+            {"name": "labels", "expected": num_classes, "found": int(labels[is_known.argmin()])},
+        )
 
 
 def spread_labels(values: NDArray[np.float32], labelled: Labelled) -> NDArray[np.float32]:

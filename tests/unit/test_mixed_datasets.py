@@ -198,6 +198,14 @@ def test_soft_labels_that_are_none_are_refused(column, value):
         check_soft_labels(columns, 4, "shard")
 
 
+def test_images_without_classes_have_no_soft_labels(tmp_path):
+    """Minus one, which says that there is none, is no class counted from the end."""
+    build(tmp_path / "d", source=pictures()[0])
+    batch = next(iter(StreamingLoader(tmp_path / "d", batch_size=4)))
+    with pytest.raises(ConfigError, match="one of 2 classes for each image, got -1"):
+        batch.soft_labels(2)
+
+
 def test_adapters_hand_out_soft_labels(dataset):
     """Also where class numbers were asked for: there are none."""
     loader = StreamingLoader(dataset, batch_size=16)

@@ -12,6 +12,7 @@ from materialize.population.target_counts import count_targets
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from materialize.sources import open_source
+from materialize.sources.targets import Field, TargetSchema
 from materialize.suitability import Intention, check_suitability
 from pipelines import from_dict, load
 from tests.image_files import png_bytes, write_tree
@@ -223,6 +224,33 @@ def test_targets_are_counted():
     assert list(counts.mask_labels) == [0, 1, 2, 3]
     assert counts.fields["tags"]["dark"] == source.columns[0][:, 1].sum()
     assert set(counts.fields["weight"]) == {"from", "to"}
+
+
+@pytest.mark.parametrize("recipe", [None, Recipe(copies=2)])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        TargetSchema(mask_names=("mask",)),
+        TargetSchema(fields=(Field("measures", "value", ("area", "age")),)),
+    ],
+)
+def test_targets_that_cannot_be_mixed_are_an_error(schema, recipe):
+    """As a build says, whether or not it is known how many copies there would be."""
+    mixing = from_dict({"step": [{"transform": "mixup", "alpha": 0.4}]})
+    report = check_suitability(
+        scan(TargetedArrays(schema=schema)), Intention(pipeline=mixing, recipe=recipe),
+        BuildOptions(),
+    )  # fmt: skip
+    assert severities(report) == {("error", "pipeline")}
+    assert "mix" in report.findings[0].message
+
+
+def test_classes_that_cannot_be_balanced_are_an_error():
+    recipe = Recipe(copies=2, balance={"cat": 5, "cow": 5})
+    report = report_on((images(4), np.array(["cat", "dog"] * 2)), pipeline=load("cifar10"),
+                       recipe=recipe)  # fmt: skip
+    assert "cow" in report.findings[0].message
+    assert severities(report) == {("error", "pipeline")}
 
 
 def test_boxes_that_are_left_out_are_a_warning(real_data):
