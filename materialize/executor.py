@@ -7,7 +7,7 @@ is found and named. It is never dropped, because what kills depends on the machi
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from materialize.population.scan_workers import ScanTask, killer_named
 from materialize.receipts import RECEIPTS_DIRECTORY
 from pipelines import PipelineError
 from pipelines.rendering import Pool
+from pipelines.user_code import user_code_of
 
 _ATTEMPTS = 2
 """A pool may break once by bad luck: the system's memory killer, an operator."""
@@ -148,10 +149,14 @@ def _outcomes(
 
 
 def _compile_kernels(workshop: Workshop, population: Population) -> None:
-    """Runs the pipeline once on one small image."""
+    """Runs the pipeline once on one small image.
+
+    Code of others is left out: it need not like such an image, and perhaps nobody allowed it.
+    """
+    steps = tuple(step for step in workshop.pipeline.steps if not any(user_code_of([step])))
     image = np.zeros((1, 8, 8, population.channels), dtype=population.dtype)
     ids = np.zeros((1, 16), dtype=np.uint8)
-    workshop.pipeline.apply(
+    replace(workshop.pipeline, steps=steps).apply(
         image, seed=0, sample_ids=ids, copies=0, value_range=workshop.value_range,
         pool=Pool(image, ids),
     )  # fmt: skip

@@ -76,6 +76,13 @@ def floated(image):
     return image / 255
 
 
+def choosy(image):
+    """Fails for an image of nothing."""
+    if not image.any():
+        raise ValueError("expected something to be seen")
+    return image
+
+
 def failing(image):
     """Fails for bright images."""
     if image.max() > 200:

@@ -106,6 +106,13 @@ def test_workers_and_batches_do_not_show(source, tmp_path, options):
     assert contents(tmp_path / "one") == contents(tmp_path / "other")
 
 
+def test_code_is_called_with_images_of_the_source_alone(source, tmp_path):
+    """Not with the one that kernels are compiled for before workers begin."""
+    steps = Pipeline(steps=(*PIPELINE.steps[:1], Function(functions.choosy)))
+    options = BuildOptions(crew=Crew(2, "threading"))
+    assert build_dataset(source, tmp_path / "out", steps, RECIPE, options=options).manifest
+
+
 def test_copies_on_the_disk_are_epochs_on_the_fly(source, tmp_path):
     materialize.build(source, tmp_path / "out", pipeline=MIXED, copies=2, seed=5)
     stored = StreamingLoader(tmp_path / "out", batch_size=7, seed=1)
@@ -133,7 +140,7 @@ def test_streaming_runs_nothing_and_imports_nothing(source, tmp_path, own):
     assert len(list(StreamingLoader(tmp_path / "out", batch_size=8).epoch(0))) == 3
     assert verify_dataset(tmp_path / "out").is_intact
     assert main(["storage", str(tmp_path / "out")]) == ExitCode.DONE
-    transcode_dataset(tmp_path / "out", codec="zstd")
+    transcode_dataset(tmp_path / "out", codec="zstd", options=BuildOptions(crew=Crew(2, "loky")))
     with pytest.raises(UserCodeError, match="--allow-code"):
         verify_dataset(tmp_path / "out", depth="pixels")
     with pytest.raises(UserCodeError, match="--allow-code"):
