@@ -116,7 +116,7 @@ def intention_of(job: Job) -> Intention:
         recipe=None if job.copies is None and job.balance is None else recipe_of(job),
         output=Path(job.output) if job.output is not None else None,
         allow_label_conflicts=job.allow_label_conflicts,
-        folds=None if job.folds is None else folds_of(job)[0],
+        folds=folds[0] if (folds := folds_of(job)) else None,
         fold_seed=job.fold_seed,
     )
 
@@ -138,18 +138,25 @@ def recipe_of(job: Job) -> Recipe:
         value_range=_value_range(job),
         balance=_balance(job.balance),
         balance_cap=job.balance_cap,
-        folds=None if job.folds is None else folds_of(job),
+        folds=folds_of(job),
     )
 
 
-def folds_of(job: Job) -> tuple[int, int]:
-    """Number and seed of the job's folds.
+def folds_of(job: Job) -> tuple[int, int] | None:
+    """Number and seed of the job's folds, if there are any.
 
     Raises:
-        ConfigError: there are none, or a number is outside its interval.
+        ConfigError: a number is outside its interval, or there is a seed of no folds.
     """
-    number = whole_number("folds", required(job, "folds"), 2, 127)
-    return number, whole_number("fold-seed", job.fold_seed, 0, 2**64 - 1)
+    seed = whole_number("fold-seed", job.fold_seed, 0, 2**64 - 1)
+    if job.folds is not None:
+        return whole_number("folds", job.folds, 2, 127), seed
+    if seed:
+        raise ConfigError(
+            f"fold-seed: expected with folds, got {seed} without; add folds, or leave it out",
+            {"name": "fold-seed", "found": seed},
+        )
+    return None
 
 
 def _shard_bytes(mebibytes: float) -> int:

@@ -210,7 +210,7 @@ def preview(
     job = job_of(given)
     options = GalleryOptions(
         kind=kind, seed=job.seed, num_images=num_images, images=images,
-        folds=None if job.folds is None else folds_of(job),
+        folds=folds_of(job),
     )  # fmt: skip
     if job.copies is not None:
         options = replace(options, copies=job.copies)

@@ -236,3 +236,8 @@ def test_the_split_is_read_with_its_seed():
 def test_a_split_that_does_not_add_up_is_refused():
     with pytest.raises(ConfigError, match="split: expected TRAIN/VAL/TEST"):
         scan_options_of(Job(split="0.8"))
+
+
+def test_a_seed_of_no_folds_is_refused():
+    with pytest.raises(ConfigError, match="fold-seed: expected with folds, got 3 without"):
+        recipe_of(Job(copies=2, fold_seed=3))
