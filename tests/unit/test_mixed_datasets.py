@@ -11,15 +11,20 @@ from materialize.collection import collect_garbage
 from materialize.contrast.job_files import parse_contrast
 from materialize.contrast.running import run_contrast
 from materialize.errors import ConfigError, ShardUntrustedError
+from materialize.estimation.pace import measure_pace
+from materialize.estimation.pools import Drawn
+from materialize.executor import Crew
 from materialize.loader.adapters import as_tf_dataset, as_torch_dataset
 from materialize.loader.augmenting import AugmentingLoader, PrefixLoader
 from materialize.loader.opening import OpenDataset
 from materialize.loader.stream import StreamingLoader
 from materialize.manifest import load_latest, shard_path
 from materialize.metadata.about import About
+from materialize.planning import take_rows
 from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.shards.untrusted import check_soft_labels
+from materialize.sources import open_source
 from tests.contrast_cases import SMALL
 from tests.parity.test_mixed_datasets import (
     CLASSES,
@@ -286,6 +291,17 @@ def test_an_estimate_counts_soft_labels_to_the_byte(dataset):
     found = account_files(dataset, load_latest(dataset)).kinds
     assert estimate.columns_bytes == found["columns"]
     assert estimate.container_bytes == found["container"]
+
+
+def test_held_out_images_are_timed_though_they_have_no_fold(tmp_path):
+    images, labels = pictures()
+    source = {"train": (images[:40], labels[:40]), "val": (images[40:], labels[40:])}
+    build(tmp_path / "out", source, folds=(3, 7))
+    (population,) = OpenDataset.open(tmp_path / "out").standing.populations
+    held_out = take_rows(population, np.array(population.split_rows("val")))
+    drawn = Drawn(open_source(source), held_out)
+    pace = measure_pace(drawn, MIXING, Recipe(copies=1, seed=SEED), Crew(), tmp_path)
+    assert pace.stored_row_bytes > 0
 
 
 def test_catalogues_say_what_records_are_mixed_with(dataset, tmp_path):
