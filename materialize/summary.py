@@ -77,7 +77,7 @@ class BuildSummary:
     """Some of them, by name."""
     copies: int
     num_images_written: int
-    """Rows of all shards of the dataset."""
+    """Rows of all shards of the dataset but those of masks."""
     num_shards: int
     num_built: int
     """Shards that this call wrote; the others stood already."""
@@ -113,7 +113,7 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
     """
     populations, shards = report.populations, manifest.shards
     quarantined = [item for p in populations for item in p.quarantined]
-    rows = sum(entry.spec.num_rows for entry in shards)
+    rows = sum(entry.spec.num_rows for entry in shards if not entry.spec.is_mask)
     wrote_all = report.num_built == len(shards) and report.seconds > 0
     return BuildSummary(
         directory=report.directory,

@@ -10,7 +10,9 @@ from materialize.commands.tables import print_summary
 from materialize.executor import Crew
 from materialize.production import BuildOptions
 from materialize.recipe import Recipe
+from materialize.sources.targets import TargetSchema
 from materialize.summary import summarize
+from tests.target_cases import TargetedArrays
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,12 @@ def build_again(report):
     from dataclasses import replace
 
     return summarize(replace(report, num_built=0, timings_s={}), report.manifest)
+
+
+def test_masks_are_not_counted_as_images(tmp_path):
+    source = TargetedArrays(6, schema=TargetSchema(None, ("mask",)))
+    report = build_dataset(source, tmp_path / "out", "cifar10", Recipe(copies=2))
+    assert summarize(report, report.manifest).num_images_written == 2 * 6
 
 
 def test_the_summary_is_json(built):
