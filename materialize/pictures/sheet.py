@@ -197,9 +197,14 @@ def _wrapped(line: str, size: int, width: int | None) -> list[str]:
 def _shortened(word: str, size: int, width: int) -> str:
     if _font(size).getlength(word) <= width:
         return word
-    while word and _font(size).getlength(f"{word}…") > width:
-        word = word[:-1]
-    return f"{word}…"
+    # The ends of a path tell it from others: the middle goes.
+    kept = len(word)
+    while kept:
+        kept -= 1
+        ends = f"{word[: kept // 2]}…{word[len(word) - (kept - kept // 2) :]}"
+        if _font(size).getlength(ends) <= width:
+            return ends
+    return "…"
 
 
 def _blank(width: int, height: int) -> Image.Image:

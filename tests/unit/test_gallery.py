@@ -151,6 +151,12 @@ def test_a_word_that_is_too_long_is_cut():
     assert sheet.text("w" * 500, width=80).width == 80
 
 
+def test_a_path_that_is_too_long_keeps_its_end():
+    """Images of one folder are told apart by it."""
+    first, second = (sheet.text(f"{'w' * 500}/{name}.png", width=120) for name in "ab")
+    assert first.tobytes() != second.tobytes()
+
+
 def test_letters_the_font_lacks_are_replaced():
     same = sheet.text("Ünïcörn 3×4 −1"), sheet.text("Unicorn 3x4 -1")
     assert same[0].tobytes() == same[1].tobytes()
