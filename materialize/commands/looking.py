@@ -1,5 +1,6 @@
 """check, preview and transforms: what can be seen before anything is built."""
 
+import inspect
 import json
 from dataclasses import MISSING, asdict, replace
 from importlib import resources
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _QUARANTINE_SHOWN = 20
 _CLASSES_SHOWN = 20
+_PAIRS = ("tuple[float, float]", "tuple[int, int]")
 _COLORS = {"error": "red", "warning": "yellow", "question": "cyan"}
 
 
@@ -275,7 +277,7 @@ def _shown(name: str) -> str:
 
     if name in REGISTRY:
         kind = REGISTRY[name]
-        return f"{kind.__doc__}\n\n{_arguments(kind)}\n"
+        return f"{inspect.cleandoc(kind.__doc__ or kind.summary)}\n\n{_arguments(kind)}\n"
     if name in preset_names():
         file = resources.files("pipelines") / "presets" / f"{name}.toml"
         return file.read_text("utf-8")
@@ -287,8 +289,15 @@ def _shown(name: str) -> str:
 
 def _arguments(kind: "type[Transform]") -> str:
     """A transform's options with their defaults, as its file has them."""
+    from pipelines.transform import file_options
+
+    pairs = {f.name for f in file_options(kind) if str(f.type) in _PAIRS}
     facts = _transform_facts(kind)["options"]
-    return ", ".join(k if v is None else f"{k} = {_in_toml(v)}" for k, v in facts.items())
+    required = {name: f"{name} = [low, high]" if name in pairs else name for name in facts}
+    return ", ".join(
+        required[name] if value is None else f"{name} = {_in_toml(value)}"
+        for name, value in facts.items()
+    )
 
 
 def _in_toml(value: object) -> str:

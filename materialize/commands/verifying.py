@@ -89,7 +89,7 @@ def print_verification(report: "VerificationReport") -> None:
     for deviation in report.deviations:
         click.echo(f"not damaged, but other libraries or another machine: {deviation}")
     _print_lost(report.lost)
-    parts = [f"{report.num_shards:,} shards"]
+    parts = [f"{report.num_shards:,} shard{'s' * (report.num_shards != 1)}"]
     if report.num_bytes_hashed:
         parts.append(f"{size(report.num_bytes_hashed)} hashed")
     if report.num_draws_compared:

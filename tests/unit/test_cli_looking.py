@@ -172,6 +172,9 @@ def test_a_preset_is_shown_as_a_file_to_start_from(run, tmp_path):
 
 def test_a_transform_is_shown_with_its_options(run):
     assert "by, keep_aspect = false" in run("transforms", "zoom")[1]
+    said = run("transforms", "elastic")[1]
+    assert "alpha = [low, high], sigma_px" in said
+    assert "\n    " not in said
     assert run("transforms", "zom")[0] == ExitCode.USAGE
 
 
