@@ -101,6 +101,12 @@ def test_tf_elements_are_as_their_spec_says(dataset):
                 assert np.array_equal(element[1][name], array)
 
 
+@pytest.mark.parametrize("adapter", [as_torch_dataset, as_torch_samples])
+def test_pytorch_asks_for_a_call_that_makes_the_loader(dataset, adapter):
+    with loader(dataset) as made, pytest.raises(ConfigError, match=r"partial\(StreamingLoader"):
+        adapter(made)
+
+
 @pytest.mark.parametrize("channels_first", [False, True])
 def test_torch_batches_and_samples_have_the_same_targets(dataset, channels_first):
     pytest.importorskip("torch")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.errors import ConfigError
 from materialize.libraries import load_library
 from materialize.loader.adapters.targets import Form, Targets, as_names, batch_of, run_of
 from materialize.loader.batches import Batch
@@ -75,6 +76,7 @@ def torch_batches(
     Raises:
         ConfigError: an argument is outside its interval, or PyTorch is not installed.
     """
+    _check_recipe(recipe)
     whole_number("epochs", epochs, 1, 2**32)
     number = _shared(first_epoch)
     form = _Form(
@@ -113,11 +115,22 @@ def torch_samples(  # one keyword for each thing that people choose
     Raises:
         ConfigError: an argument is outside its interval, or PyTorch is not installed.
     """
+    _check_recipe(recipe)
     form = _Form(
         one_hot=one_hot, channels_first=channels_first, targets=as_names(targets),
         max_objects=max_objects,
     )  # fmt: skip
     return _torch_samples(recipe, _shared(epoch), form)
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    """Refuses a loader itself, which other adapters take."""
+    if not callable(recipe):
+        raise ConfigError(
+            "recipe: expected a call that makes the loader, since open files do not go to workers, "
+            f"got a {type(recipe).__name__}; give functools.partial(StreamingLoader, …)",
+            {"found": type(recipe).__name__},
+        )
 
 
 def _torch_batches(recipe: Recipe, epochs: int, number: Any, form: _Form) -> Any:
