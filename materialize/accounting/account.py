@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from materialize.accounting.cells import IMAGE_TARGET, UNLABELLED, Cell, CellAccount, account_cells
+from materialize.accounting.cells import (
+    IMAGE_TARGET,
+    MASK_TARGET,
+    UNLABELLED,
+    Cell,
+    CellAccount,
+    account_cells,
+)
 from materialize.accounting.foresight import Foresight, Prediction, read_foresight
 from materialize.accounting.kinds import FileAccount, FileSum, account_files, check_sum
 from materialize.accounting.measures import (
@@ -83,7 +90,7 @@ class StorageAccount:
     """``p50``, ``p95`` and ``max`` of what one image of the source takes in all its copies, pixels
     and columns, among those of which anything is stored; empty where nothing is."""
     bytes_per_image: dict[str, int]
-    """The same of single stored images."""
+    """The same of single stored images, and of single masks where there are any."""
     last_shards_room_bytes: int
     """Decoded pixels that the last shard of each split holds less than its longest: a shard
     of fixed size would waste them. Nothing on the disk is."""
@@ -101,6 +108,11 @@ class StorageAccount:
     foresight: Foresight
     balance: tuple[ClassRate, ...] = ()
     """How often an epoch shows each class; empty where every image is shown once."""
+
+    @property
+    def counted_one_by_one(self) -> str:
+        """What ``bytes_per_image`` is about."""
+        return "stored image or mask" if MASK_TARGET in self.by_target else "stored image"
 
     @property
     def logical_bytes(self) -> int:

@@ -178,7 +178,7 @@ def _ratios(account: StorageAccount) -> Iterator[Row]:
 def _levels(account: StorageAccount) -> Iterator[Row]:
     parts = {
         "image of the source, all that is stored of it": account.bytes_per_sample,
-        "stored image": account.bytes_per_image,
+        account.counted_one_by_one: account.bytes_per_image,
     }
     for name, levels in parts.items():
         if levels:

@@ -170,7 +170,7 @@ def sizes_table(account: StorageAccount) -> Table:
     rows = tuple(
         (words(what), *(byte_cell(levels[name]) for name in ("p50", "p95", "max")))
         for what, levels in (
-            ("One stored image", account.bytes_per_image),
+            (f"One {account.counted_one_by_one}", account.bytes_per_image),
             ("One source image in all its copies", account.bytes_per_sample),
         )
         if levels

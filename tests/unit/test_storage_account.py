@@ -364,6 +364,7 @@ def test_masks_and_objects_are_accounted_for_to_the_byte(tmp_path):
         build_dataset(source, out, "cifar10", replace(recipe, codec=codec))
         account = account_dataset(out)  # its sums are checked there
         assert list(account.by_target) == ["image", "mask", "objects"]
+        assert account.counted_one_by_one == "stored image or mask"
         assert account.num_images == 3 * 11
         lines = {line.names[0]: line for line in break_down(account, ["target"])}
         assert lines["mask"].num_images == 3 * 11
