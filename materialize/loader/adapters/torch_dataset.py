@@ -124,7 +124,8 @@ def torch_samples(  # one keyword for each thing that people choose
 
 
 def _check_recipe(recipe: Recipe) -> None:
-    """Refuses a loader itself, which other adapters take."""
+    """Refuses a loader itself, which other adapters take; first of all a missing PyTorch."""
+    load_library("torch", "as_torch_dataset")
     if not callable(recipe):
         raise ConfigError(
             "recipe: expected a call that makes the loader, since open files do not go to workers, "
