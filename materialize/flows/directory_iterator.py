@@ -75,13 +75,9 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
             image_data_generator, target_size, color_mode, data_format, save_to_dir, save_prefix,
             save_format, subset, interpolation, keep_aspect_ratio,
         )  # fmt: skip
-        if class_mode not in self.allowed_class_modes:
-            raise ValueError(
-                f"Invalid class_mode: {class_mode}; expected one of: "
-                f"{set(self.allowed_class_modes)}"
-            )
-        self.directory = directory
         self.class_mode = class_mode
+        self.check_class_mode()
+        self.directory = directory
         self.dtype = keras_setting("floatx", "float32") if dtype is None else dtype
         names = list(classes) if classes else _class_folders(directory)
         self.num_classes = len(names)

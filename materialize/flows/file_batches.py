@@ -1,7 +1,7 @@
 """What the iterators over files share: from the samples of a batch to images and targets."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _CHANNELS = {"rgb": 3, "rgba": 4, "grayscale": 1}
 class BatchFromFilesMixin:
     """Reads, augments and standardises the files of a batch."""
 
+    allowed_class_modes: ClassVar[frozenset[str | None]]
     dtype: Any
     class_mode: str | None
     class_indices: dict[str, int]
@@ -67,6 +68,18 @@ class BatchFromFilesMixin:
             self.split = (0, cut) if subset == "validation" else (cut, 1)
         self.subset = subset
         self._saved: SavedBatches | None = None
+
+    def check_class_mode(self) -> None:
+        """Refuses a class mode that this iterator does not have.
+
+        Raises:
+            ValueError: says which it has, in an order that does not change from run to run.
+        """
+        if self.class_mode not in self.allowed_class_modes:
+            raise ValueError(
+                f"Invalid class_mode: {self.class_mode}; expected one of: "
+                f"{{{', '.join(sorted(map(repr, self.allowed_class_modes)))}}}"
+            )
 
     @property
     def filepaths(self) -> list[str]:

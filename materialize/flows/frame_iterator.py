@@ -95,11 +95,7 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         self.directory = directory or ""
         self.class_mode = class_mode
         self.dtype = dtype
-        if class_mode not in self.allowed_class_modes:
-            raise ValueError(
-                f"Invalid class_mode: {class_mode}; expected one of: "
-                f"{set(self.allowed_class_modes)}"
-            )
+        self.check_class_mode()
         rows = dataframe.copy()
         check_columns(rows, class_mode, x_col, y_col, weight_col, classes)
         if validate_filenames:

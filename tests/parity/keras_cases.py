@@ -6,6 +6,7 @@ seam, a tie of order 0. Pixels within 2**-20 of one are left out, and counted.
 """
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -43,6 +44,11 @@ def both(**options):
         return Ours(**options), ImageDataGenerator(**options)
 
 
+def in_order(sentence):
+    """A sentence with the members of its sets sorted: Python prints them in an order of the run."""
+    return re.sub(r"\{([^{}:]*)\}", lambda found: f"{{{sorted(found[1].split(', '))}}}", sentence)
+
+
 def outcome(call, *given, **options):
     """Type and sentence of the error of a call and of its warnings, in order."""
     raised = None
@@ -52,7 +58,7 @@ def outcome(call, *given, **options):
             call(*given, **options)
         except (ValueError, TypeError) as error:
             kinds = (ValueError, TypeError)
-            raised = next(kind for kind in kinds if isinstance(error, kind)), str(error)
+            raised = next(kind for kind in kinds if isinstance(error, kind)), in_order(str(error))
     # Keras calls SciPy by a deprecated name, and leaves a pool of threads to the collector.
     told = [(w.category.__name__, str(w.message)) for w in said
             if "scipy" not in str(w.message) and w.category is not ResourceWarning]  # fmt: skip
