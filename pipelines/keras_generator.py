@@ -74,7 +74,8 @@ class ImageDataGenerator(GeneratorProcessing):
         vertical_flip: mirror every other image top and bottom.
         rescale: what values are multiplied by after the augmentation.
         preprocessing_function: called with each image after the augmentation; it returns an image,
-            or a number that stands for all of its values.
+            or a number that stands for all of its values. `materialize` asks for one that can be
+            imported.
         data_format: ``channels_last`` or ``channels_first``; None: what Keras is set to where it
             is imported, else ``channels_last``.
         validation_split: fraction of the samples, from the first on, that is the validation part.
@@ -215,7 +216,9 @@ class ImageDataGenerator(GeneratorProcessing):
 
         Raises:
             ValueError: there is no source, or a parameter has no stored form (a
-                ``preprocessing_function``, ``cval`` outside [0, 255], a spline order above 1 …).
+                ``preprocessing_function`` that cannot be imported, ``cval`` outside [0, 255], a
+                spline order above 1 …).
+            UserCodeError: the function fails, or gives something else for the same image.
         """
         from materialize.flows.recording import RecordingOptions, record_copies
 

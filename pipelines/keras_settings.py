@@ -10,15 +10,14 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pipelines.errors import ParameterError
 from pipelines.keras_draws import steps_of
 from pipelines.pipeline import Pipeline
+from pipelines.preprocessing import Preprocessing
 from pipelines.standardization import Standardization
 
-_NO_FUNCTION = (
-    "a function has no text by which stored images could be made again: leave it out, and call it "
-    "on the batches that are read"
-)
 _OVERRIDES = ", which overrides setting of "
 _OVERRIDES_TOO = " which overrides setting of"
 """As Keras has it: programs may look for the sentence."""
@@ -137,8 +136,9 @@ class GeneratorSettings:
     def to_pipeline(self, *, white: float = 255.0) -> Pipeline:
         """The augmentation as a pipeline, with the parameters as they are now.
 
-        At an equal address (seed, sample id, copy) it draws what ``flow`` draws. Rescaling and
-        standardisation are no part of it; see `to_standardization`.
+        At an equal address (seed, sample id, copy) it draws what ``flow`` draws. The
+        ``preprocessing_function``, rescaling and standardisation are no part of it; see
+        `to_standardization`.
 
         Args:
             white: the value of white in the images that the parameters are meant for: 255, or 1
@@ -147,13 +147,10 @@ class GeneratorSettings:
 
         Raises:
             ParameterError: the parameters have no such pipeline: values outside [0, 255], an
-                interpolation order above 1, a border of SciPy's alone, or a function.
+                interpolation order above 1, or a border of SciPy's alone.
         """
         order, fill = self.interpolation_order, float(self.cval) * 255.0 / white
         for good, name, expected, found, advice in (
-            (self.preprocessing_function is None, "preprocessing_function", "None",
-             self.preprocessing_function,
-             _NO_FUNCTION),
             (order in _INTERPOLATIONS, "interpolation_order", "0 or 1", order,
              "splines of higher order are SciPy's; flow has them"),
             (0 <= fill <= 255, "cval", f"a value in [0, {white:g}]", self.cval,
@@ -174,9 +171,20 @@ class GeneratorSettings:
 
         Args:
             white: see `to_pipeline`.
+
+        Raises:
+            ParameterError: the ``preprocessing_function`` has no name by which others find it.
         """
         scale = (float(self.rescale) if self.rescale else 1.0) * white / 255.0
+        function = self.preprocessing_function
+        preprocessing = None
+        if function:
+            preprocessing = Preprocessing(
+                call=function, scale=white / 255.0, dtype=np.dtype(self.dtype).name,
+                channels_first=self.channel_axis == 1,
+            )  # fmt: skip
         return Standardization(
+            preprocessing=preprocessing,
             rescale=None if scale == 1.0 else scale,
             samplewise_center=bool(self.samplewise_center),
             samplewise_std=bool(self.samplewise_std_normalization),

@@ -1,20 +1,21 @@
 """How levels become the numbers a model is fed: the options, their text and their fingerprint.
 
-The options and their order are those of Keras' ``ImageDataGenerator.standardize``: rescale,
-samplewise centre, samplewise std, featurewise centre, featurewise std, ZCA whitening. What Keras
-overrides with a warning is refused here, because an option that silently becomes another one is in
-no fingerprint. The featurewise part needs `pipelines.statistics`; `pipelines.standardizer` applies
-the whole.
+The options and their order are those of Keras' ``ImageDataGenerator.standardize``: a function of
+the user's, rescale, samplewise centre, samplewise std, featurewise centre, featurewise std, ZCA
+whitening. What Keras overrides with a warning is refused here, because an option that silently
+becomes another one is in no fingerprint. The featurewise part needs `pipelines.statistics`;
+`pipelines.standardizer` applies the whole.
 """
 
 import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from pipelines.errors import ParameterError
+from pipelines.preprocessing import Preprocessing, preprocessing_from_dict
 
 EPSILON = 1e-6
 """What Keras adds to every standard deviation before it divides by it."""
@@ -41,6 +42,8 @@ class Standardization:
         ParameterError: a field is outside its interval, or two of them contradict each other.
     """
 
+    preprocessing: Preprocessing | None = None
+    """A function that is called with each image before anything else."""
     rescale: float | None = None
     """Levels are multiplied by it first; None leaves them."""
     offset: float = 0.0
@@ -109,8 +112,11 @@ class Standardization:
 
     def to_dict(self) -> dict[str, Any]:
         """The options that differ from their defaults, JSON-ready; `from_dict` reads them back."""
-        defaults = {field.name: field.default for field in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen = {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}
+        if self.preprocessing is not None:
+            chosen["preprocessing"] = self.preprocessing.to_dict()
+        return chosen
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the canonical JSON of `to_dict` and the arithmetic's name."""
@@ -129,7 +135,10 @@ def standardization_from_dict(data: Mapping[str, Any]) -> Standardization:
     for name in data:
         if name not in known:
             _refuse("standardization", f"keys among {known}", name, "correct or remove the key")
-    return Standardization(**data)
+    options = dict(data)
+    if isinstance(options.get("preprocessing"), Mapping):
+        options["preprocessing"] = preprocessing_from_dict(options["preprocessing"])
+    return Standardization(**options)
 
 
 def standardization_from_text(
@@ -166,11 +175,13 @@ def standardization_from_text(
 
 def _check_kind(name: str, value: Any) -> None:
     """A switch is a bool, a count an int, everything else a finite number."""
-    optional = name in ("rescale", "zca_components")
+    optional = name in ("preprocessing", "rescale", "zca_components")
     if value is None and optional:
         return
     if name == "zca_components":
         kind, good = "an integer or None", isinstance(value, int) and not isinstance(value, bool)
+    elif name == "preprocessing":
+        kind, good = "a Preprocessing or None", isinstance(value, Preprocessing)
     elif name in ("rescale", "offset", "zca_epsilon"):
         kind = "a finite number" + " or None" * optional
         good = isinstance(value, int | float) and not isinstance(value, bool)

@@ -3,7 +3,8 @@
 Everything but whitening is ``(level - centre) · gain + bias`` with constants per channel, or per
 image and channel where a samplewise step is asked for. The centre is subtracted first, in units of
 levels, so that an image or channel that does not vary gives zeros instead of rounding noise times a
-gain of a million. Whitening is one matrix product on the result.
+gain of a million. Whitening is one matrix product on the result. A function of the user's sees the
+levels before all that, image by image.
 """
 
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _check_statistics(
 class Standardizer:
     """A standardisation with its statistics, ready to be applied to any number of batches.
 
-    Safe to share between threads. The inner loop holds no interpreter lock.
+    Safe to share between threads. The inner loop holds no interpreter lock; a function may.
     """
 
     def __init__(
@@ -110,11 +111,14 @@ class Standardizer:
 
         Raises:
             ParameterError: the statistics do not belong to these options or images.
+            UserCodeError: the function is not there, or not what it was.
         """
         constants = channel_constants(standardization, statistics, image_shape[2])
         whitening = statistics.whitening if statistics is not None else None
         if whitening is not None and statistics is not None:
             check_shape(statistics, image_shape)
+        preprocessing = standardization.preprocessing
+        self._preprocess = None if preprocessing is None else preprocessing.ready()
         self._image_shape = tuple(image_shape)
         self._constants = constants
         self._standardization = standardization
@@ -144,12 +148,16 @@ class Standardizer:
 
         Raises:
             ImageContractError: the images or ``out`` are of another shape or dtype.
+            UserCodeError: the function fails, or returns no such image.
 
-        Exactness: without whitening, bit-exact on every CPU: one subtraction, multiplication and
-            addition in float32 by constants rounded once from float64; a samplewise mean and std
-            come from integer sums on uint8 and from float64 sums in a fixed order on float32.
+        Exactness: without whitening and a function, bit-exact on every CPU: one subtraction,
+            multiplication and addition in float32 by constants rounded once from float64; a
+            samplewise mean and std come from integer sums on uint8 and from float64 sums in a fixed
+            order on float32.
         """
         result = self._checked_out(images, out)
+        if self._preprocess is not None:
+            images = self._preprocess(images)
         flags = self._standardization
         constants = self._constants
         count, height, width, channels = images.shape

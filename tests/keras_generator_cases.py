@@ -41,3 +41,29 @@ def whole_epoch(iterator, order=None):
     batches = {number: iterator[number] for number in numbers}
     first = [b[0] if isinstance(b, tuple) else b for _, b in sorted(batches.items())]
     return np.concatenate(first)
+
+
+def symmetric(image):
+    """Writes to what it is given, as Keras' own do, and returns another range."""
+    image /= 127.5
+    image -= 1.0
+    return image.astype(np.float64)
+
+
+def brightest(image):
+    """A number for the whole image."""
+    return image.max()
+
+
+def topmost(image):
+    """Tells (C, H, W) from (H, W, C): the first channel alone, as whole numbers."""
+    return image[:1].astype(np.int16)
+
+
+def jittered(image):
+    """Something else each time."""
+    return image + np.random.normal()  # noqa: NPY002
+
+
+def emptied(_image):
+    """Returns nothing, as a function does that forgets to."""

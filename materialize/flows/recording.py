@@ -2,7 +2,8 @@
 
 The generator's augmentation becomes a pipeline, its standardisation becomes options for whoever
 reads the dataset, and the images become levels: what is stored is what ``flow`` shows before
-`standardize`, rounded once to 256 levels where the images have them.
+`standardize`, rounded once to 256 levels where the images have them. A ``preprocessing_function``
+is called by `standardize`, so it is part of how the dataset is read, validation images included.
 """
 
 import os
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from materialize.api import build
-from materialize.errors import ConfigError
+from materialize.errors import ConfigError, UndecodableImageError
 from materialize.manifest import Manifest
 from materialize.production import BuildOptions, BuildReport
 from materialize.sources import ArraySource, Source, open_source
@@ -24,6 +25,7 @@ from materialize.sources.naming import naturally_sorted
 from materialize.sources.records import RecordTable
 from materialize.sources.values import UNIT_CODE
 from pipelines import Pipeline
+from pipelines.preprocessing import Preprocessing
 from pipelines.resizing import Resize
 from pipelines.standardization import Standardization
 
@@ -96,6 +98,7 @@ def record_copies(
 
     Raises:
         ParameterError: a parameter has no stored form; the sentence says which and what to do.
+        UserCodeError: the preprocessing function fails, or gives other values for the same image.
         ConfigError: a path and a ``validation_split`` without ``split``.
         MaterializeError: as `materialize.build`.
     """
@@ -106,6 +109,10 @@ def record_copies(
         height, width = options.target_size
         pipeline = replace(pipeline, steps=(Resize(height=height, width=width), *pipeline.steps))
     standardization = generator.to_standardization(white=white)
+    function = standardization.preprocessing
+    if function is not None:
+        _rehearse(function, opened, pipeline)
+        quantisation += f"; {function.call} is called with them when they are read"
     report = build(
         opened, output, pipeline=pipeline, copies=options.copies, seed=options.seed,
         codec=options.codec, originals=standardization.needs_statistics,
@@ -116,6 +123,17 @@ def record_copies(
         report=report, pipeline=pipeline, standardization=standardization,
         quantisation=quantisation,
     )  # fmt: skip
+
+
+def _rehearse(function: Preprocessing, source: Source, pipeline: Pipeline) -> None:
+    """Calls a function with the first image that can be read, before anything is written."""
+    for row in range(len(source)):
+        try:
+            image = source.decode(source.identity_bytes(row), row).pixels
+        except UndecodableImageError:
+            continue  # the scan counts and names it
+        function.rehearse(pipeline.prepare(image))
+        return
 
 
 class ListedFiles(FileSource):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.errors import ParameterError
 from pipelines.standardization import EPSILON, Standardization
 from pipelines.standardizer import ChannelConstants, channel_constants, check_shape
 from pipelines.statistics import Statistics
@@ -41,7 +42,8 @@ def standardization_layers(
         others); everything else is in the layers' configuration.
 
     Raises:
-        ParameterError: the statistics do not belong to these options or images.
+        ParameterError: the statistics do not belong to these options or images, or a function is
+            to be called.
 
     Exactness: the same operations as on the CPU; backends may fuse and reorder them, so results
         agree to float32 rounding. A GPU may multiply matrices in a shorter format unless told
@@ -49,6 +51,12 @@ def standardization_layers(
     """
     import keras
 
+    if standardization.preprocessing is not None:
+        raise ParameterError(
+            f"standardization: expected what a model's layers can do, got a call of "
+            f"{standardization.preprocessing.call}; use OpenDataset.standardizer on batches",
+            {"name": "preprocessing", "expected": None, "found": standardization.preprocessing},
+        )
     constants = channel_constants(standardization, statistics, image_shape[2])
     layers: list[keras.layers.Layer] = []
     if standardization.samplewise_center:

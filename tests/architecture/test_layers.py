@@ -17,6 +17,7 @@ from tests.architecture.packages import PACKAGES, ROOT, imports, modules, tree
 PIPELINES = (
     "errors box_forms compiled exponential facts",
     "callables",
+    "preprocessing",
     "standardization moments",
     "whitening",
     "statistics",

@@ -86,7 +86,6 @@ def test_a_generator_that_changes_nothing_has_no_steps():
 
 
 @pytest.mark.parametrize(("options", "name"), [
-    ({"preprocessing_function": abs}, "preprocessing_function"),
     ({"cval": -1}, "cval"),
     ({"cval": 256}, "cval"),
     ({"interpolation_order": 3}, "interpolation_order"),

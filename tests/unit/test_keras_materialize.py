@@ -1,14 +1,29 @@
 """From a generator to a dataset: what is stored is what flow shows, rounded once."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from materialize.errors import ConfigError
 from materialize.loader.opening import OpenDataset
-from pipelines.errors import ParameterError
+from pipelines.errors import ParameterError, PipelineError, UserCodeError
 from pipelines.keras_generator import ImageDataGenerator
-from tests.keras_generator_cases import EVERY_RANGE, image_folder, images, whole_epoch
+from pipelines.standardization import standardization_from_dict
+from pipelines.standardizer import Standardizer
+from tests.keras_generator_cases import (
+    EVERY_RANGE,
+    brightest,
+    emptied,
+    image_folder,
+    images,
+    jittered,
+    symmetric,
+    topmost,
+    whole_epoch,
+)
 
 LABELS = np.arange(7)
 """One class for each image, so that rows of a dataset are found again."""
@@ -167,11 +182,51 @@ def test_targets_that_are_no_class_are_refused(tmp_path, options):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_function_is_refused(tmp_path):
-    """It has no text by which the images could be made again."""
-    generator = ImageDataGenerator(preprocessing_function=np.sqrt)
-    with pytest.raises(ParameterError, match="preprocessing_function"):
+@pytest.mark.parametrize("options", [
+    {"preprocessing_function": symmetric},
+    {"preprocessing_function": brightest, "rescale": 0.5},
+    {"preprocessing_function": symmetric, "featurewise_center": True, "rescale": 1 / 255},
+    {"preprocessing_function": topmost, "data_format": "channels_first", "dtype": "float64"},
+    {"preprocessing_function": symmetric, "samplewise_std_normalization": True,
+     "samplewise_center": True, "source": (images() / 255).astype(np.float32)},
+], ids=["range", "number", "statistics", "channels_first", "unit"])  # fmt: skip
+def test_a_function_is_called_when_copies_are_read(tmp_path, options):
+    """Before the rest of the standardisation, as flow calls it; the sentence says so."""
+    source = options.pop("source", images())
+    if options.get("data_format"):
+        source = source.transpose(0, 3, 1, 2)
+    generator = ImageDataGenerator(horizontal_flip=True, **options)
+    generator.fit(source)
+    made = generator.materialize(tmp_path / "out", copies=1, seed=5, source=(source, LABELS))
+    read_back = standardization_from_dict(json.loads(json.dumps(made.standardization.to_dict())))
+    found, samples = stored(tmp_path / "out", 0, read_back)
+    expected = shown(generator, source, samples, 0)
+    if options.get("data_format"):
+        expected = expected.transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * (np.ptp(expected) or 1))
+    assert "is called with them when they are read" in made.quantisation
+
+
+@pytest.mark.parametrize(("function", "expected"), [
+    (lambda image: image, "write it with `def` at the top level of a module"),
+    (jittered, "the same values again"),
+    (emptied, "let it end with `return image`"),
+], ids=["lambda", "random", "nothing"])  # fmt: skip
+def test_a_function_that_nobody_can_repeat_is_refused(tmp_path, function, expected):
+    """Before anything is written, with what to do."""
+    generator = ImageDataGenerator(preprocessing_function=function)
+    with pytest.raises(PipelineError, match=expected):
         generator.materialize(tmp_path / "out", copies=1, source=(images(), LABELS))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_function_that_changed_is_named():
+    """Its code is part of the standardisation, and of its fingerprint."""
+    made = ImageDataGenerator(preprocessing_function=symmetric).to_standardization()
+    other = replace(made, preprocessing=replace(made.preprocessing, code="sha256 0"))
+    assert other.fingerprint() != made.fingerprint()
+    with pytest.raises(UserCodeError, match=r"symmetric: expected the code .* found sha256 "):
+        Standardizer(other, None, (8, 9, 3))
 
 
 def test_a_flow_of_a_stored_copy_needs_no_augmentation(tmp_path):
