@@ -192,18 +192,24 @@ class EpochOrder:
         return np.cumsum([0, *sizes])
 
     def _of_rounds(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if len(self.rounds) == 1:
+            return self._of_round(0, items)
         numbers = np.searchsorted(self._ends, items, side="right") - 1
-        rows, copies = np.empty_like(items), np.full_like(items, ORIGINAL)
-        for number in np.unique(numbers).tolist():
-            here, one = numbers == number, self.rounds[number]
-            within = items[here] - self._ends[number]
-            if one is None:
-                rows[here] = within
-            elif self.are_untouched:
-                rows[here] = one.at(within)[0]
-            else:
-                rows[here], copies[here] = one.at(within)
+        rows, copies = np.empty_like(items), np.empty_like(items)
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
+            here = numbers == number
+            rows[here], copies[here] = self._of_round(number, items[here] - self._ends[number])
         return rows, copies
+
+    def _of_round(
+        self, number: int, items: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of items of one round, counted from its first."""
+        one = self.rounds[number]
+        if one is None:
+            return items, np.full(len(items), ORIGINAL, np.int64)
+        rows, copies = one.at(items)
+        return rows, np.full(len(items), ORIGINAL, np.int64) if self.are_untouched else copies
 
     def _items(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.options.shuffle == "none" or not len(places):

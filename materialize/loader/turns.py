@@ -18,10 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.canonical import sha256_hex
+from materialize.loader.starting import is_started
 from materialize.population.rates import Rates
+from pipelines.compiled import Array, Int, compiled
 
-_Rows = NDArray[np.int64] | slice
-_ALL = slice(None)
+_MOST_IN_NUMPY = 2**14
+"""Items that NumPy looks up in the time in which compiled code would not even have been loaded."""
+_ROWS_AT_ONCE = 2**16
+"""Counted in the processor's cache, and with no array as long as all rows but the result."""
+_ROWS_PER_MARK = 8
+"""As many as lie in one or two lines of the processor's cache; one byte more for each row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,15 +73,30 @@ class Turns:
 
     def round(self, epoch: int) -> "Round":
         """What an epoch shows."""
-        counts = self.visits(epoch + 1) - self.visits(epoch)
-        return Round(self, epoch, np.cumsum(counts))
+        before, after = self._cells_before(epoch), self._cells_before(epoch + 1)
+        ends = np.empty(len(self.starts), np.int64)
+        last = 0
+        for first in range(0, len(ends), _ROWS_AT_ONCE):
+            here = slice(first, first + _ROWS_AT_ONCE)
+            counts = self.visits(after, here) - self.visits(before, here)
+            np.cumsum(counts, out=ends[here])
+            ends[here] += last
+            last = int(ends[here][-1])
+        return Round.of(self, after, ends)
 
-    def visits(self, epoch: int, rows: _Rows = _ALL) -> NDArray[np.int64]:
-        """How often each sample's stretch comes before an epoch begins."""
-        cells, widths = self.cells[rows], self.widths[rows].astype(np.int64)
-        periods = np.maximum(self.periods[cells], 1)
-        whole, rest = np.divmod(epoch * self.draws[cells], periods)
-        return whole * widths + np.clip(rest - self.starts[rows], 0, widths)
+    def _cells_before(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(cells,) whole times round before an epoch begins, and ranks of the next one."""
+        whole, rest = np.divmod(epoch * self.draws, np.maximum(self.periods, 1))
+        return whole, rest
+
+    def visits(
+        self, before: tuple[NDArray[np.int64], NDArray[np.int64]], rows: slice | NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """How often each sample's stretch comes before what `_cells_before` says."""
+        cells, widths = self.cells[rows], self.widths[rows]
+        visits: NDArray[np.int64] = before[0][cells] * widths
+        visits += np.clip(before[1][cells] - self.starts[rows], 0, widths)
+        return visits
 
     def copies(self, epoch: int) -> range:
         """From the first to the last draw that an epoch shows in own turns."""
@@ -90,21 +111,108 @@ class Round:
     """The items of one epoch."""
 
     turns: Turns
-    epoch: int
+    after: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """(cells,) whole times round up to the end of the epoch, and ranks of the next one."""
     ends: NDArray[np.int64]
     """(n,) how many items there are up to each sample and its own."""
+    marks: NDArray[np.int64]
+    """(marks,) the row of every 2**shift-th item, and the last row: where a search begins."""
+    shift: int
+
+    @classmethod
+    def of(
+        cls,
+        turns: Turns,
+        after: tuple[NDArray[np.int64], NDArray[np.int64]],
+        ends: NDArray[np.int64],
+    ) -> "Round":
+        """A round with its marks; see the fields."""
+        num_items = int(ends[-1]) if len(ends) else 0
+        shift = max(num_items * _ROWS_PER_MARK // max(len(ends), 1), 1).bit_length()
+        marks = np.searchsorted(ends, np.arange(0, num_items, 1 << shift), side="right")
+        return cls(turns, after, ends, np.append(marks, len(ends) - 1), shift)
 
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
     def at(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(m,) rows and (m,) draws of some items in [0, len(self))."""
+        """(m,) rows and (m,) draws of some items in [0, len(self)).
+
+        Raises:
+            IndexError: there is no such item.
+        """
+        if len(items) and not 0 <= int(items.min()) <= int(items.max()) < len(self):
+            raise IndexError(
+                f"items {items.min()} to {items.max()} are not within [0, {len(self)})"
+            )
+        if not is_started() and len(items) <= _MOST_IN_NUMPY:
+            return self.at_in_numpy(items)
+        turns, (whole, rest) = self.turns, self.after
+        rows, draws = np.empty(len(items), np.int64), np.empty(len(items), np.int64)
+        _look_up(
+            items, self.ends, self.marks, self.shift, turns.starts, turns.widths, turns.owns,
+            turns.cells, whole, rest, rows, draws,
+        )  # fmt: skip
+        return rows, draws
+
+    def at_in_numpy(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What the compiled `at` gives, for the first items of a process."""
         turns = self.turns
         rows = np.searchsorted(self.ends, items, side="right")
         # Counted from the end of the row's items, which the next epoch begins with.
-        visit = turns.visits(self.epoch + 1, rows) - (self.ends[rows] - items)
+        visit = turns.visits(self.after, rows) - (self.ends[rows] - items)
         widths, own = turns.widths[rows].astype(np.int64), turns.owns[rows]
         whole, place = np.divmod(visit, widths)
         newest = np.where(place >= own, whole, whole - 1)
         since = (place - own) % widths
         return rows, np.where(newest < 0, 0, (newest - since) % np.maximum(newest + 1, 1))
+
+
+@compiled
+def _look_up(  # noqa: PLR0913  # compiled code takes arrays, not objects
+    items: Array, ends: Array, marks: Array, shift: Int, starts: Array, widths: Array, owns: Array,
+    cells: Array, whole: Array, rest: Array, rows: Array, draws: Array,
+) -> None:  # fmt: skip
+    """(m,) items in [0, ends[-1]) → (m,) rows and (m,) draws; equals `Round.at_in_numpy`.
+
+    Two loops, because the first one's branches are hard to foretell, and behind a wrong guess
+    nothing of the second one's would be fetched from memory ahead.
+
+    Args:
+        items: (m,)
+        ends: (n,) of the round.
+        marks: of the round.
+        shift: of the round.
+        starts: (n,) of the turns, as the next three.
+        widths: (n,)
+        owns: (n,)
+        cells: (n,)
+        whole: (cells,) of the round, as the next one.
+        rest: (cells,)
+        rows: (m,) written.
+        draws: (m,) written.
+    """
+    for index in range(len(items)):
+        item = items[index]
+        row, high = marks[item >> shift], marks[(item >> shift) + 1]
+        while row < high:
+            middle = (row + high) >> 1
+            if ends[middle] > item:
+                high = middle
+            else:
+                row = middle + 1
+        rows[index] = row
+    for index in range(len(items)):
+        row = rows[index]
+        cell, width, own = cells[row], np.int64(widths[row]), np.int64(owns[row])
+        visit = whole[cell] * width + min(max(rest[cell] - starts[row], 0), width)
+        visit -= ends[row] - items[index]
+        newest, since = visit, 0
+        if width > 1:  # most samples are in nobody's place
+            newest = visit // width
+            since = visit - newest * width - own
+            if since < 0:
+                newest, since = newest - 1, since + width
+        if newest < since:  # older than the first draw: the newest come again
+            since = since % (newest + 1) if newest >= 0 else newest
+        draws[index] = newest - since

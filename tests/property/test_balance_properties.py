@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from materialize.loader.holders import Holders
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
-from materialize.loader.turns import Turns
+from materialize.loader.turns import _MOST_IN_NUMPY, _ROWS_AT_ONCE, Turns
 from materialize.population.rates import NO_RANK, Rates
 
 ONE = Visits(None)
@@ -69,6 +69,29 @@ def test_who_is_there_shows_what_it_would_have_shown(case, number):
     shown = {*zip(numbers[kept_rows].tolist(), kept_copies.tolist(), strict=True)}
     pairs = zip(rows.tolist(), copies.tolist(), strict=True)
     assert {(row, copy) for row, copy in pairs if left[row]} <= shown
+
+
+@given(balances(), st.integers(0, 12))
+def test_numpy_looks_up_what_compiled_code_does(case, number):
+    """Which is asked for many items at once."""
+    rates, left = case
+    here = Turns.of(rates.taken(left), stand_in=True).round(number)
+    items = np.resize(np.arange(len(here)), (_MOST_IN_NUMPY + 1) * (len(here) > 0))
+    pairs = zip(here.at(items), here.at_in_numpy(items), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_rows_are_counted_over_the_blocks_they_are_counted_in():
+    """More rows than are counted at once; their items are those of each row alone."""
+    count = _ROWS_AT_ONCE + 3
+    ranks, cells = np.arange(count, dtype=np.int32), np.zeros(count, np.int32)
+    rates = Rates(ranks, cells, np.array([count]), np.array([2 * count + 1]))
+    here = Turns.of(rates, stand_in=False).round(1)
+    counts = rates.num_draws(2) - rates.num_draws(1)
+    assert np.array_equal(here.ends, np.cumsum(counts))
+    rows, draws = here.at(np.arange(len(here)))
+    assert np.array_equal(rows, np.repeat(np.arange(count), counts))
+    assert np.array_equal(np.bincount(rows, draws == rates.num_draws(1)[rows]), np.ones(count))
 
 
 @given(balances(), st.integers(1, 6))

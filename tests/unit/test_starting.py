@@ -49,8 +49,9 @@ def test_rows_are_copied_as_compiled_code_does():
 
 
 def test_the_first_batch_of_a_process_loads_no_compiled_code(tmp_path):
-    """A quarter of a second of numba and SciPy comes after it, and changes nothing."""
-    loader_cases.build(tmp_path / "set")
+    """A quarter of a second of numba and SciPy comes after it, and changes nothing,
+    not where classes are balanced either."""
+    loader_cases.build(tmp_path / "set", balance=30)
     with loader_cases.loader(tmp_path / "set") as loader:
         list(loader.epoch(0))  # verified
     done = subprocess.run(
