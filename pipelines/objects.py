@@ -125,6 +125,19 @@ class Objects:
         offsets, objects = _picked(self.offsets, rows)
         return self._with_objects(offsets, objects)
 
+    def part(self, start: int, stop: int) -> "Objects":
+        """The objects of the images [start, stop), looking into the values of these."""
+        objects = slice(int(self.offsets[start]), int(self.offsets[stop]))
+        rings = slice(*self.ring_offsets[[objects.start, objects.stop]].tolist())
+        points = slice(*self.point_offsets[[rings.start, rings.stop]].tolist())
+        return Objects(
+            self.offsets[start : stop + 1] - objects.start, self.labels[objects],
+            self.numbers[objects], self.flags[objects], self.boxes[objects],
+            self.keypoints[objects],
+            self.ring_offsets[objects.start : objects.stop + 1] - rings.start,
+            self.point_offsets[rings.start : rings.stop + 1] - points.start, self.points[points],
+        )  # fmt: skip
+
     def keep(self, mask: NDArray[np.bool_]) -> "Objects":
         """The same images with some of their objects.
 

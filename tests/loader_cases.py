@@ -8,7 +8,6 @@ from materialize.builder import BuildOptions, build_dataset
 from materialize.loader.opening import LoaderOptions
 from materialize.loader.stream import StreamingLoader
 from materialize.recipe import Recipe
-from materialize.sources import open_source
 
 SEED = 5
 """Of the augmentation."""
@@ -25,8 +24,8 @@ def build(directory, source=None, **recipe):
     """Three copies and the originals, ten images to a shard."""
     options = Recipe(copies=3, seed=SEED, originals=True, shard_bytes=4320)
     options = replace(options, **recipe)
-    opened = open_source(pictures() if source is None else source)
-    return build_dataset(opened, directory, "cifar10", options, options=BuildOptions())
+    images = pictures() if source is None else source
+    return build_dataset(images, directory, "cifar10", options, options=BuildOptions())
 
 
 def loader(directory, *, options=None, **given):

@@ -223,6 +223,7 @@ class Loader:
             raise IndexError(f"rows: expected numbers in [0, {len(self.samples)})")
         images = np.empty((len(rows), *self.image_shape), self.image_dtype)
         self._fetch(rows, copies, images)
+        note_images()
         return images
 
     def targets(
@@ -350,6 +351,7 @@ class Loader:
         if self._targets is not None:
             masks = None if self._mask_pool is None else self._mask_pool.take()[: len(rows)]
             objects = self._targets.fetch(rows, copies, masks)
+        note_images()
         labels = self.labels(rows, copies)
         fields = {name: values[rows] for name, values in self.samples.fields.items()}
         batches, begin = [], 0
@@ -360,7 +362,7 @@ class Loader:
             batches.append(
                 Batch(images[here], part.labels, rows[here], copies[here], epoch, piece.index,
                       piece.global_stop, masks=None if masks is None else masks[here],
-                      objects=None if objects is None else objects.take(np.arange(begin, end)),
+                      objects=None if objects is None else objects.part(begin, end),
                       fields={name: values[here] for name, values in fields.items()},
                       partner_labels=part.partner_labels, label_weights=part.label_weights)
             )  # fmt: skip
@@ -378,4 +380,3 @@ class Loader:
             self._feed.fetch(rows, copies, levels)
             with self._feed.spent.on("read"):
                 self._standardizer.apply(levels, images)
-        note_images()

@@ -83,6 +83,12 @@ class ShardTable:
         return self._any.spec.row_bytes
 
     @property
+    def num_keypoints(self) -> int:
+        """Of each object beside the images; 0 where there are no objects."""
+        kinds = self._any.spec.objects
+        return 0 if kinds is None else len(kinds.keypoint_names)
+
+    @property
     def _any(self) -> ShardEntry:
         """One of the shards, which are all alike."""
         return next(entry for run in self.entries for entry in run if entry is not None)

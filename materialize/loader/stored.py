@@ -26,9 +26,16 @@ from materialize.errors import (
 )
 from materialize.loader.feeds import Spent
 from materialize.loader.gathering import gather
+from materialize.loader.object_gathering import (
+    NUM_COLUMNS,
+    addresses_of,
+    gather_objects,
+    gather_objects_in_numpy,
+)
 from materialize.loader.order import one_of
 from materialize.loader.samples import Samples
 from materialize.loader.shard_table import ShardTable
+from materialize.loader.starting import is_started
 from materialize.loader.stored_shard import EncodedShard, MappedShard, RemadeShard, StoredShard
 from materialize.manifest import load_latest, shard_path
 from materialize.shards.block_cache import DecodedBlocks
@@ -88,6 +95,7 @@ class StoredFeed:
         self._shards: dict[tuple[int, int], StoredShard] = {}
         self._retired: list[StoredShard | None] = []
         self._addresses = np.zeros(size, np.int64)
+        self._object_addresses = np.zeros((size[0] * size[1], NUM_COLUMNS), np.int64)
         self._is_ready = np.zeros(size, np.bool_)
         self._stamps = read_stamps(directory) if reading.verify == "first" else {}
         self._found: dict[str, tuple[str, Stamp]] = {}
@@ -112,6 +120,7 @@ class StoredFeed:
         if self._reading.verify == "always":
             with self._lock:
                 self._is_ready[:] = False
+                self._object_addresses[:] = 0
                 dropped = self._shards
                 self._shards = {
                     key: shard for key, shard in dropped.items() if isinstance(shard, RemadeShard)
@@ -160,28 +169,46 @@ class StoredFeed:
         with self.spent.on("read"):
             runs, columns, within = self._table.find(self._samples.places[rows], copies)
             keys = runs * len(self._table.copies) + columns
-            order = np.argsort(keys, kind="stable")
-            cuts = np.flatnonzero(np.diff(keys[order])) + 1
-            parts = []
-            for here in np.split(order, cuts):
-                run, column = int(runs[here[0]]), int(columns[here[0]])
-                parts.append(self._objects_of(run, column).take(within[here]))
-            places = np.empty(len(order), np.int64)
-            places[order] = np.arange(len(order))
-            return Objects.joined(parts).take(places)
+            if not is_started():
+                parts = {key: self._objects_of(key) for key in np.unique(keys).tolist()}
+                return gather_objects_in_numpy(parts, keys, within)
+            addresses, held = self._objects_prepared(keys)
+            found = gather_objects(addresses, within, self._table.num_keypoints)
+        del held
+        return found
 
-    def _objects_of(self, run: int, column: int) -> Objects:
-        """Those of all rows of a shard."""
+    def _objects_prepared(
+        self, keys: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Mapping[tuple[int, int], StoredShard]]:
+        """(m, 9) where the objects of shards begin, and what keeps them there; as `_prepared`."""
+        while True:
+            held = self._shards
+            for key in np.unique(keys[self._object_addresses[keys, 0] == 0]).tolist():
+                self._objects_of(key)
+            with self._lock:
+                self._check_open()
+                addresses = self._object_addresses[keys]
+                if held is self._shards and addresses[:, 0].all():
+                    return addresses, held
+
+    def _objects_of(self, key: int) -> Objects:
+        """Those of all rows of a shard; notes where they lie."""
+        run, column = divmod(key, len(self._table.copies))
         try:
-            found = self._opened(run, column).objects
+            shard = self._opened(run, column)
+            found = shard.objects
         except ShardError as error:
-            found = self._remake(run, column, error).objects
-        if found is None:
+            shard = self._remake(run, column, error)
+            found = shard.objects
+        if found is None or found.keypoints.shape[1] != self._table.num_keypoints:
             entry = self._table.entry(run, column)
             raise ConfigError(
                 f"{entry.file}: expected objects beside its images, found none",
                 {"file": entry.file},
             )
+        with self._lock:
+            if self._shards.get((run, column)) is shard:  # and not of an epoch that is over
+                self._object_addresses[key] = addresses_of(found)
         return found
 
     def close(self) -> None:
@@ -195,6 +222,7 @@ class StoredFeed:
             shards, self._shards = self._shards, {}
             self._is_ready[:] = False
             self._addresses[:] = 0
+            self._object_addresses[:] = 0
         if found:
             note_stamps(self._directory, found)
         for shard in shards.values():

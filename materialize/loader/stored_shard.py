@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from materialize.loader.object_gathering import packed
 from materialize.shards.block_cache import DecodedBlocks
 from materialize.shards.memory import read_ahead
 from materialize.shards.reader import ShardReader
@@ -34,7 +35,7 @@ class StoredShard(Protocol):
 
     @property
     def objects(self) -> Objects | None:
-        """Of all rows, checked; None where images show none.
+        """Of all rows, checked and packed; None where images show none.
 
         Raises:
             ShardDamagedError: the bytes are not those of the manifest.
@@ -142,7 +143,7 @@ class RemadeShard:
 
     def __init__(self, images: NDArray[Any], objects: Objects | None = None) -> None:
         """Keep the images."""
-        self.objects = objects
+        self.objects = None if objects is None else packed(objects)
         self._images = np.ascontiguousarray(images)
         self.address = int(self._images.ctypes.data)
 

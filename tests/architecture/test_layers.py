@@ -126,7 +126,7 @@ MATERIALIZE = (
     "flows.__init__",
     # batches
     "loader.__init__ loader.batches loader.buffers loader.feeds loader.gathering",
-    "loader.pace loader.permutation loader.holders loader.turns",
+    "loader.object_gathering loader.pace loader.permutation loader.holders loader.turns",
     "loader.order loader.prefetch loader.samples loader.shard_table loader.stored_shard",
     "loader.epochs loader.mixing",
     "collection export.__init__ export.files export.items export.naming export.options",

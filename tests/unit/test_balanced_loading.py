@@ -148,7 +148,9 @@ def test_a_damaged_shard_is_made_again_in_memory(tmp_path, dataset):
 def test_masks_and_objects_are_balanced_with_their_images(tmp_path):
     """Whatever a row of a shard has beside its pixels is that row's."""
     source = TargetedArrays(count=17)
-    recipe = Recipe(copies=3, seed=SEED, shard_bytes=4320, balance={"0": 12, "1": 20}, codec="zstd")
+    recipe = Recipe(
+        copies=3, seed=SEED, shard_bytes=2**14, balance={"0": 12, "1": 20}, codec="zstd"
+    )
     build_dataset(source, tmp_path / "out", "cifar10", recipe)
     fly = AugmentingLoader(
         source, "cifar10", batch_size=8, seed=3, augmentation_seed=SEED,

@@ -39,6 +39,13 @@ def test_images_are_picked_with_their_rings():
     np.testing.assert_array_equal(taken.points[:10], taken.points[10:])
 
 
+@pytest.mark.parametrize(("start", "stop"), [(0, 3), (1, 3), (2, 3), (0, 1), (1, 1)])
+def test_neighbours_are_picked_without_copying(start, stop):
+    part = case().part(start, stop)
+    assert same(part, case().take(np.arange(start, stop)))
+    assert part.points.base is not None
+
+
 def test_parts_join_to_the_whole():
     parts = [case().take(np.array([row])) for row in range(3)]
     assert same(Objects.joined(parts), case())
