@@ -173,7 +173,7 @@ class Bench:
                 began = time.perf_counter()
                 words = self.pipeline.draw(self.recipe.seed, drawn.rows.ids, copy)
                 with self._writer.shard(
-                    spec, sample_ids=drawn.rows.ids, labels=drawn.rows.labels,
+                    replace(spec, copy=copy), sample_ids=drawn.rows.ids, labels=drawn.rows.labels,
                     class_names=drawn.rows.class_names,
                 ) as shard:  # fmt: skip
                     render(workshop, images, words, shard, partners)

@@ -2,17 +2,23 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from materialize.assembly import resized
 from materialize.builder import build_dataset
 from materialize.errors import SizeMismatchError
+from materialize.estimation.encoding import Bench
 from materialize.estimation.intervals import Interval
+from materialize.estimation.pools import Drawn
 from materialize.estimation.sampling import Effort
+from materialize.loader.opening import LoaderOptions
+from materialize.loader.stream import StreamingLoader
+from materialize.population import scan
 from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.sources.targets import TargetSchema
-from pipelines import load
+from pipelines import from_dict, load
 from tests.estimation_cases import FEW, estimated, excerpt, forecast, shard_bytes
 from tests.target_cases import KINDS, SIZE, TargetedArrays
 
@@ -79,6 +85,18 @@ def test_classes_and_splits_sum_to_the_whole(codec):
         total = sum(interval.value for interval in parts.values())
         assert total == pytest.approx(found.stored_bytes.value, rel=1e-9)
     assert len(found.by_class) == 10
+
+
+def test_a_sample_is_mixed_as_the_copies_that_it_shows(tmp_path):
+    """Some of them, which need not have the first among them."""
+    source = excerpt("digits", 20)
+    pipeline = from_dict({"step": [{"transform": "mixup"}]}, "the test")
+    recipe = Recipe(copies=3)
+    rows = scan(source)
+    found = Bench(pipeline, recipe).rendered(Drawn(source, rows), ["copy"], [2])
+    build_dataset(source, tmp_path, pipeline, recipe)
+    stored = StreamingLoader(tmp_path, batch_size=20, options=LoaderOptions(shuffle="none"))
+    assert np.array_equal(found[0].images, next(iter(stored.epoch(2))).images)
 
 
 def test_another_seed_draws_another_sample():
