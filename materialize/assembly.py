@@ -21,7 +21,7 @@ from pipelines.resizing import FITS, Resize
 _SOURCE_OPTIONS = (
     "labels", "layout", "follow_links", "path_column", "label_column", "split_column",
     "group_column", "id_column", "path_suffix", "images_key", "labels_key", "class_names",
-    "annotations", "masks", "multi_label_column", "multi_label_columns", "separator",
+    "annotations", "masks", "mask_labels", "multi_label_column", "multi_label_columns", "separator",
     "label_columns", "value_columns", "weight_column",
 )  # fmt: skip
 _RESIZE = re.compile(r"(?P<height>\d+)[x×](?P<width>\d+)(?::(?P<fit>\w+))?")

@@ -57,6 +57,7 @@ class Job:
     class_names: tuple[str, ...] = ()
     annotations: tuple[str, ...] = ()
     masks: str | None = None
+    mask_labels: tuple[str, ...] | dict[str, str] = ()
     multi_label_column: str | None = None
     multi_label_columns: tuple[str, ...] = ()
     separator: str | None = None

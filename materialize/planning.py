@@ -287,7 +287,7 @@ def _with_targets(
         yield replace(
             spec, image_shape=(*spec.image_shape[:2], len(names)), image_dtype="uint8",
             codec=mask_codec(spec.codec), parameters="none", draw_words=(),
-            targets=ShardTargets(digest, mask_names=names),
+            targets=ShardTargets(digest, mask_names=names, mask_labels=schema.mask_labels),
         )  # fmt: skip
 
 

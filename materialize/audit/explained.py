@@ -8,9 +8,10 @@ from PIL import Image
 
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions
-from materialize.pictures.overlay import Marked, drawn, legend
+from materialize.pictures.color_key import ColorKey
+from materialize.pictures.overlay import Marked, drawn
 from materialize.sources.base import Pixels
-from pipelines.objects import ObjectKinds
+from materialize.sources.targets import NO_TARGETS, TargetSchema
 
 _AMPLIFIED = 8
 """A difference of one level in 255 cannot be seen."""
@@ -84,8 +85,8 @@ class Explanation:
     """Why one of the images is None."""
     partner: PartnerFacts | None = None
     """None where the image is not mixed."""
-    kinds: ObjectKinds | None = None
-    """What objects are; None where images show none."""
+    schema: TargetSchema = NO_TARGETS
+    """What objects and labels of masks are."""
     targets: dict[str, Marked] = field(default_factory=dict)
     """What ``original``, ``stored`` and ``recomputed`` show, where something moves with them."""
 
@@ -134,7 +135,8 @@ class Explanation:
         if marked is None:
             return []
         lines, before = [], self.targets.get("original")
-        if marked.objects is not None and self.kinds is not None:
+        kinds = self.schema.objects
+        if marked.objects is not None and kinds is not None:
             there = marked.objects.num_objects
             of = ""
             if before is not None and before.objects is not None:
@@ -143,13 +145,14 @@ class Explanation:
             for number, label in enumerate(marked.objects.labels.tolist()):
                 left, top, right, bottom = marked.objects.boxes[number].tolist()
                 lines.append(
-                    f"object   {marked.objects.numbers[number]} {self.kinds.names[label]} · x "
+                    f"object   {marked.objects.numbers[number]} {kinds.names[label]} · x "
                     f"{left:.1f} to {right:.1f}, y {top:.1f} to {bottom:.1f}"
                 )
         if marked.mask is not None:
             labels, counts = np.unique(marked.mask, return_counts=True)
             pairs = zip(labels.tolist(), (100 * counts / counts.sum()).tolist(), strict=True)
-            shares = ", ".join(f"{label} {share:.1f} %" for label, share in pairs)
+            names = {number: f"{number} {name}" for number, name in self.schema.mask_labels}
+            shares = ", ".join(f"{names.get(label, label)} {share:.1f} %" for label, share in pairs)
             lines.append(f"mask     labels {shares}")
         return lines
 
@@ -169,11 +172,12 @@ class Explanation:
         there = [pixels for pixels in shown.values() if pixels is not None]
         side = sheet.side_for(max((max(pixels.shape[:2]) for pixels in there), default=1))
         blank = np.full((1, 1, 1), 128, np.uint8)
+        key = ColorKey(self.schema)
         panels = [
             sheet.stacked(
                 [
                     sheet.text(name if pixels is not None else f"{name}: not there"),
-                    sheet.framed(self._drawn(name, blank if pixels is None else pixels, side)),
+                    sheet.framed(self._drawn(name, blank if pixels is None else pixels, side, key)),
                 ],
                 gap=4,
             )
@@ -184,17 +188,17 @@ class Explanation:
             subtitle += f"; {self.partner}"
         which = "original" if self.copy < 0 else f"copy {self.copy}"
         panel = sheet.beside(panels)
-        said = legend(self.kinds, ()) if self.targets else None
+        said = key.legend(panel.width)
         content = panel if said is None else sheet.stacked([said, panel])
         page = sheet.page(f"{self.locator}, {which}", subtitle, content)
         buffer = io.BytesIO()
         page.save(buffer, "PNG")
         return buffer.getvalue()
 
-    def _drawn(self, name: str, pixels: Pixels, side: int) -> Image.Image:
+    def _drawn(self, name: str, pixels: Pixels, side: int, key: ColorKey) -> Image.Image:
         """A panel, with what moved with its pixels drawn over it."""
         marked = self.targets.get(name)
-        return sheet.shown(pixels, side) if marked is None else drawn(marked, self.kinds, side)
+        return sheet.shown(pixels, side) if marked is None else drawn(marked, side, key)
 
 
 def _are_same(one: Marked, other: Marked) -> bool:

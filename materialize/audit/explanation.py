@@ -105,7 +105,7 @@ def explain_sample(
         are_draws_equal=_are_equal(dataset, rows, spec, beside, pairings.get(copy)),
         partner=_partner(pairings.get(copy)),
         problems=tuple(problems),
-        kinds=population.schema.objects,
+        schema=population.schema,
         targets=targets if population.schema.moves else {},
     )
 

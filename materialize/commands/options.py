@@ -65,6 +65,8 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
                 multiple=True, metavar="FILE"),
         _option("masks", "A folder of masks, or a pattern with * for an image's name, such as "
                 "'*_mask.png'.", metavar="DIR|PATTERN"),
+        _option("mask_labels", "What a number in masks means, such as 128=cytoplasm; repeatable.",
+                multiple=True, metavar="N=NAME"),
         _option("multi_label_column", "The table's column of several labels at once.", **_COLUMN),
         _option("multi_label_columns", "Its columns of 0 and 1, one per label; repeatable.",
                 multiple=True, metavar="NAME"),

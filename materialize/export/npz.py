@@ -8,7 +8,9 @@
     field_…      (n, …)         one for each field; ``field_…_names`` says what its columns or
                                 numbers are, and is absent for weights
 
-    masks        (n, H, W, M)   uint8, where images have them; ``mask_names`` says what channels are
+    masks        (n, H, W, M)   uint8, where images have them; ``mask_names`` says what channels
+                                are, ``mask_labels``, where known, what numbers mean, such as
+                                ``128=cytoplasm``
     object_…     and boxes, keypoints, ring_offsets, point_offsets, points: the objects of the n
                  images as in shards (`shards.columns`); ``object_names`` names their classes
 
@@ -91,6 +93,9 @@ def _arrays(part: Part) -> dict[str, NDArray[Any]]:
         arrays["label_weights"] = mixed.weights.astype("<f4")
     if part.mask_names:
         arrays["mask_names"] = np.array(part.mask_names, dtype=np.str_)
+    if part.mask_names and part.samples.schema.mask_labels:
+        meant = [f"{number}={name}" for number, name in part.samples.schema.mask_labels]
+        arrays["mask_labels"] = np.array(meant, dtype=np.str_)
     return arrays
 
 

@@ -72,7 +72,9 @@ class DatasetFacts:
         schema = self.standing.populations[-1].schema
         parts = []
         if schema.mask_names:
-            parts.append(f"masks ({', '.join(schema.mask_names)})")
+            meant = ", ".join(f"{name} {number}" for number, name in schema.mask_labels)
+            names = ", ".join(schema.mask_names)
+            parts.append(f"masks ({names}: {meant})" if meant else f"masks ({names})")
         if schema.objects is not None:
             kinds = schema.objects
             keypoints = len(kinds.keypoint_names)

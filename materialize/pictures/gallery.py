@@ -18,7 +18,8 @@ from materialize.errors import ConfigError
 from materialize.partners import with_folds
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions, options_text
-from materialize.pictures.overlay import Marked, drawn, legend
+from materialize.pictures.color_key import ColorKey
+from materialize.pictures.overlay import Marked, drawn
 from materialize.planning import take_rows
 from materialize.population import Population, load_images
 from materialize.sources import Source
@@ -80,6 +81,7 @@ class _Material:
     source: Source
     population: Population
     options: GalleryOptions
+    key: ColorKey
 
     def rows(self, default: int) -> list[int]:
         """The rows of the population to show."""
@@ -111,15 +113,14 @@ class _Material:
         return prepare_targets(self.source, pipeline, one)
 
     def page(self, title: str, subtitle: str, content: Image.Image) -> Image.Image:
-        """The finished picture, with what the colours of objects mean."""
-        schema = self.population.schema
-        said = legend(schema.objects, schema.mask_names)
+        """The finished picture, with what the colours mean that were drawn."""
+        said = self.key.legend(content.width)
         parts = [content] if said is None else [said, content]
         return sheet.page(title, subtitle, sheet.stacked(parts, 16))
 
     def tile(self, marked: Marked, side: int, title: str, caption: str) -> Image.Image:
         """An image with its title and caption beneath, as wide as the image may be."""
-        parts = [sheet.framed(drawn(marked, self.population.schema.objects, side))]
+        parts = [sheet.framed(drawn(marked, side, self.key))]
         if title:
             parts.append(sheet.text(title, 13, width=side))
         if caption:
@@ -170,7 +171,7 @@ def draw_gallery(
     """
     if pipeline is not None and pipeline.is_mixing:
         population = with_folds(population, options.folds)
-    material = _Material(source, population, options)
+    material = _Material(source, population, options, ColorKey(population.schema))
     if options.kind == "grid":
         return _grid(material)
     if pipeline is None:

@@ -27,6 +27,8 @@ class TargetCounts:
     """By field: how many images have each label; of values and weights their least and greatest."""
     notes: tuple[TargetNote, ...]
     """What was read in another way than it was written."""
+    mask_label_names: dict[int, str]
+    """What labels of masks mean, where somebody said."""
 
     def lines(self) -> list[str]:
         """One for each kind of target."""
@@ -38,7 +40,11 @@ class TargetCounts:
                 "images without any"
             )
         if self.mask_labels:
-            named = ", ".join(f"{label} in {n:,}" for label, n in self.mask_labels.items())
+            names = self.mask_label_names
+            named = ", ".join(
+                f"{label}{f' {names[label]}' if label in names else ''} in {n:,}"
+                for label, n in self.mask_labels.items()
+            )
             lines.append(f"masks: labels {named} images")
         for name, counts in self.fields.items():
             named = ", ".join(f"{label} {number:,.6g}" for label, number in counts.items())
@@ -71,7 +77,9 @@ def count_targets(source: Source, population: Population) -> TargetCounts | None
     for index in records[:_MASKS_READ] if schema.mask_names else ():
         seen.update(np.unique(found.mask(index)).tolist())
     masks = {label: seen[label] for label in sorted(seen)}
-    return TargetCounts(objects, without, masks, _fields(population), notes_of(source))
+    return TargetCounts(
+        objects, without, masks, _fields(population), notes_of(source), dict(schema.mask_labels)
+    )
 
 
 def _fields(population: Population) -> dict[str, dict[str, float]]:

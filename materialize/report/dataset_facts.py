@@ -24,7 +24,7 @@ from materialize.environment import Environment
 from materialize.plans import Plan, read_plan
 from materialize.population import Population
 from materialize.receipts import Receipt
-from materialize.report.stored_copies import CopyRow, stored_copies
+from materialize.report.stored_copies import StoredCopies, stored_copies
 from materialize.sources.base import SPLITS
 
 _BINS = 24
@@ -76,7 +76,7 @@ class DatasetFacts:
     """One month."""
     bill: DatasetBill
     """As many months as were asked for, and one epoch."""
-    copies: tuple[CopyRow, ...]
+    copies: StoredCopies
     """Pictures; not in the JSON, which has numbers."""
 
     @property

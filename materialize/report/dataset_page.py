@@ -65,7 +65,7 @@ def _sections(facts: DatasetFacts) -> tuple[tuple[str, str], ...]:
     """Anchor and heading of each part that there is, in order."""
     has_inputs = bool(facts.account.conversions or facts.account.quarantined)
     parts = (
-        ("images", "Originals and their copies", bool(facts.copies)),
+        ("images", "Originals and their copies", bool(facts.copies.rows)),
         ("pipeline", "What happens to an image", True),
         ("bytes", "Where every byte is", True),
         ("sizes", "Bytes per image", True),

@@ -19,6 +19,7 @@ from materialize.manifest import shard_path
 from materialize.partners import NOBODY
 from materialize.pictures import sheet
 from materialize.pictures.captions import captions
+from materialize.pictures.color_key import ColorKey
 from materialize.pictures.gallery import some_of_every_class
 from materialize.pictures.overlay import Marked, drawn
 from materialize.planning import take_rows
@@ -28,7 +29,6 @@ from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.reader import ShardReader
 from materialize.stock import ORIGINAL
 from materialize.whereabouts import find_source
-from pipelines.objects import ObjectKinds
 
 ORIGINALS, COPIES, PICTURES = 6, 5, 24
 """At most so many, so many copies beside each, and so many together."""
@@ -73,14 +73,23 @@ class CopyRow:
     """The original first, where it could be read."""
 
 
-def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
+@dataclass(frozen=True, slots=True)
+class StoredCopies:
+    """What the page shows of what is stored."""
+
+    rows: tuple[CopyRow, ...] = ()
+    legend: tuple[tuple[str, str], ...] = ()
+    """What was drawn over the copies: a name and a colour such as ``#d55e00``."""
+
+
+def stored_copies(dataset: StandingDataset) -> StoredCopies:
     """A few training images of different classes, each beside its stored copies.
 
     Args:
         dataset: complete.
 
     Returns:
-        Rows of at most `LIMIT_BYTES` together; none where no copy is stored.
+        Rows of at most `LIMIT_BYTES` together, none where no copy is stored; and what colours mean.
 
     Raises:
         ShardError: a shard that is asked for is missing or damaged.
@@ -90,7 +99,7 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
     masks = {entry.spec.copy: entry for entry in entries if entry.spec.is_mask}
     copies = [entry for entry in images if entry.spec.kind == "copy"][:COPIES]
     if not copies:
-        return ()
+        return StoredCopies()
     population = dataset.population_of(copies[0].spec.generation)
     own = take_rows(population, dataset.rows_of(copies[-1].spec))  # who has it has all before it
     rows = np.array(
@@ -101,18 +110,19 @@ def stored_copies(dataset: StandingDataset) -> tuple[CopyRow, ...]:
     pixels = [_read(dataset, entry, there, masks.get(entry.spec.copy)) for entry in copies]
     said = [_captions(dataset, samples, entry.spec, there) for entry in copies]
     originals = _originals(dataset, samples, images, there, masks.get(ORIGINAL))
-    kinds = population.schema.objects
+    key = ColorKey(population.schema)
     found = []
     for i in range(len(rows)):
         name = samples.label_name(i) or samples.locators[i]
         pictures = []
         if originals is not None:
-            pictures.append(_thumbnail(originals[i], kinds, "original", (), name))
+            pictures.append(_thumbnail(originals[i], key, "original", (), name))
         for k, entry in enumerate(copies):
             title = f"copy {entry.spec.copy}"
-            pictures.append(_thumbnail(pixels[k][i], kinds, title, said[k][i], name))
+            pictures.append(_thumbnail(pixels[k][i], key, title, said[k][i], name))
         found.append(CopyRow(name, samples.ids[i].tobytes().hex(), tuple(pictures)))
-    return _within_limit(found)
+    legend = [(key.name_of(meaning), f"#{bytes(color).hex()}") for meaning, color in key.shown()]
+    return StoredCopies(_within_limit(found), tuple(legend))
 
 
 def _shards_of_one_run(entries: Sequence[ShardEntry]) -> list[ShardEntry]:
@@ -187,11 +197,11 @@ def _captions(
 
 
 def _thumbnail(
-    marked: Marked, kinds: ObjectKinds | None, title: str, lines: tuple[str, ...], name: str
+    marked: Marked, key: ColorKey, title: str, lines: tuple[str, ...], name: str
 ) -> Thumbnail:
     longest = max(marked.pixels.shape[:2])
     is_plain = marked.objects is None and marked.mask is None
-    picture = drawn(marked, kinds, min(longest, _SIDE_PX))
+    picture = drawn(marked, min(longest, _SIDE_PX), key)
     if marked.pixels.shape[2] == 1 and is_plain:
         picture = picture.convert("L")
     content, kind = _encoded(picture, is_small=longest <= _PIXEL_ART_PX)

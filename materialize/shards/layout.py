@@ -18,9 +18,8 @@ rows. Raw codec, three rows of 2×2×1 pixels, two draw words:
     │ tail     │ the last link of the root group (50 bytes)                                  │
     └──────────┴─────────────────────────────────────────────────────────────────────────────┘
 
-Filtered codecs chunk `images` along the rows and have no such three parts. Picture codecs have them
-neither; their rows are pictures, several stacked vertically in one or one in each, behind each
-other:
+Filtered codecs chunk `images` along the rows and have no such three parts, nor have picture codecs:
+their rows are pictures, several stacked vertically in one or one in each, behind each other:
 
     image_offsets  (pictures + 1,)  int64  where each begins in `images`; the last: where all end
     images         (total,)         uint8  PNG, WebP or JPEG files, contiguous
@@ -39,7 +38,7 @@ their polygons. `Objects` says what each means.
     points          (p, 2)        float32
 
 Masks are images: each has a shard of its own beside that of its images, with the same rows, M
-channels of uint8 and no draws. What an object, a keypoint or a channel is called is in the spec.
+channels of uint8 and no draws. What objects, keypoints, channels and labels are called is in spec.
 
 Copies of a pipeline that mixes images have soft labels: ``label_weights`` of the image's own label,
 what is left of its partner's. A row that was not mixed is its own partner, with weight 1.
@@ -51,12 +50,9 @@ what is left of its partner's. A row that was not mixed is its own partner, with
 All numbers are little-endian. Root attributes: ``format``, ``format_version``, ``spec`` (canonical
 JSON), ``kind``, ``split``, ``copy``, ``class_names`` (JSON), ``recipe``; on `draws` or
 `parameters`: ``columns`` (JSON). Texts are fixed-length ASCII, so that no variable-length type is
-ever needed.
-
-Version 1 is that of all codecs: a codec is named in the spec, and a release that does not know one
-says so and reads nothing.
-
-Nothing about the machine, the time, the path or the software is inside: that is in the receipts.
+ever needed. Version 1 is that of all codecs: a codec is named in the spec, and a release that does
+not know one says so and reads nothing. Nothing about the machine, the time, the path or the
+software is inside: that is in the receipts.
 """
 
 import hashlib
@@ -87,7 +83,6 @@ FORMAT_VERSION = 1
 ID_BYTES = 16
 IMAGES = "images"
 IMAGE_OFFSETS = "image_offsets"
-
 IMAGE_DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("|u1"), "float32": np.dtype("<f4")}
 LABEL_DTYPE = np.dtype("<i4")
 DRAW_DTYPE = np.dtype("<u4")
@@ -117,6 +112,8 @@ class ShardTargets:
     """Of a shard of images that show objects."""
     mask_names: tuple[str, ...] = ()
     """Of a shard of masks: what each channel is."""
+    mask_labels: tuple[tuple[int, str], ...] = ()
+    """What their numbers mean, in ascending order; left out of the spec where nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +229,11 @@ class ShardSpec:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict with every field, but for `LATER` ones at rest."""
-        return {k: v for k, v in asdict(self).items() if k not in LATER or v != LATER[k]}
+        """A JSON-ready dict with every field, but for those that came later, at rest."""
+        facts = asdict(self)
+        if self.targets is not None and not self.targets.mask_labels:
+            del facts["targets"]["mask_labels"]
+        return {k: v for k, v in facts.items() if k not in LATER or v != LATER[k]}
 
     @classmethod
     def from_json(cls, value: Any) -> "ShardSpec":

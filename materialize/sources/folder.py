@@ -19,7 +19,7 @@ from materialize.errors import ConfigError, SourceError
 from materialize.sources.base import Record, first_few
 from materialize.sources.file_targets import NO_FILE_TARGETS, FileTargets
 from materialize.sources.files import FileSource, has_image_suffix, list_files
-from materialize.sources.masks import MASKS, MaskNames
+from materialize.sources.masks import MaskLabels, MaskNames, mask_labels, mask_schema
 from materialize.sources.naming import naturally_sorted, split_named
 from materialize.sources.records import RecordTable
 
@@ -36,6 +36,8 @@ class FolderOptions:
     """Follow links that leave the folder; off, as an archive may bring links to anywhere."""
     masks: str | None = None
     """A folder of masks, or a pattern; see `MaskNames`."""
+    mask_labels: MaskLabels | None = None
+    """What numbers in masks mean; kept as `masks.mask_labels` has it."""
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -43,6 +45,7 @@ class FolderOptions:
                 f"layout must be one of {', '.join(LAYOUTS)}, not {self.layout!r}",
                 {"expected": LAYOUTS, "found": self.layout},
             )
+        object.__setattr__(self, "mask_labels", mask_labels(self.mask_labels, self.masks))
 
 
 class FolderSource(FileSource):
@@ -81,7 +84,8 @@ class FolderSource(FileSource):
         targets = NO_FILE_TARGETS
         if masks is not None:
             self.options = replace(options, masks=masks.described())
-            targets = FileTargets(MASKS, masks=masks.found(root, locators))
+            schema = mask_schema(self.options.mask_labels)
+            targets = FileTargets(schema, masks=masks.found(root, locators))
         super().__init__(root.resolve(), RecordTable.of(records, names), targets)
 
     def describe(self) -> dict[str, Any]:

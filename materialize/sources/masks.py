@@ -1,19 +1,66 @@
-"""Which mask belongs to which image: by folder, or by a pattern of names."""
+"""Which mask belongs to which image, by folder or by a pattern of names, and what labels mean."""
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize.errors import SourceError
+from materialize.errors import ConfigError, SourceError
 from materialize.sources.base import first_few
 from materialize.sources.files import has_image_suffix, list_files
 from materialize.sources.records import TextColumn
 from materialize.sources.targets import TargetSchema
 
-MASKS = TargetSchema(mask_names=("mask",))
-"""One mask for each image."""
+MaskLabels = Mapping[int, str] | Mapping[str, str] | Sequence[str]
+"""Names by number, or texts such as ``128=cytoplasm``."""
+
+
+def mask_schema(labels: MaskLabels | None) -> TargetSchema:
+    """One mask for each image.
+
+    Args:
+        labels: what `mask_labels` made of them.
+    """
+    named = tuple((int(number), name) for number, name in _pairs(labels or ()))
+    return TargetSchema(mask_names=("mask",), mask_labels=named)
+
+
+def mask_labels(given: MaskLabels | None, masks: str | None) -> tuple[str, ...] | None:
+    """What numbers in masks mean, as texts such as ``128=cytoplasm`` in ascending order.
+
+    Args:
+        given: the option; None or nothing where nobody said.
+        masks: the option that says where masks are.
+
+    Raises:
+        ConfigError: a number or a name is none, or comes twice, or there are no masks.
+    """
+    if not given:
+        return None
+    if masks is None:
+        raise ConfigError(
+            "mask-labels: expected with masks, found none; add the option masks",
+            {"name": "mask_labels", "found": given},
+        )
+    names: dict[int, str] = {}
+    for number, name in _pairs(given):
+        good = re.fullmatch(r"\s*\d{1,3}\s*", number) and int(number) <= 255 and name.strip()
+        if not good or int(number) in names or name.strip() in names.values():
+            raise ConfigError(
+                f"mask-labels: expected numbers from 0 to 255 with a name each, none twice, such "
+                f"as 128=cytoplasm, got {f'{number}={name}'!r}; correct it",
+                {"name": "mask_labels", "expected": "0 to 255=NAME", "found": given},
+            )
+        names[int(number)] = name.strip()
+    return tuple(f"{number}={names[number]}" for number in sorted(names))
+
+
+def _pairs(labels: MaskLabels) -> list[tuple[str, str]]:
+    """Numbers and names, both as texts."""
+    if isinstance(labels, Mapping):
+        return [(str(number), name) for number, name in labels.items()]
+    return [(number, name) for number, _, name in (text.partition("=") for text in labels)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from materialize.sources.files import (
     list_files,
     list_files_and_links,
 )
-from materialize.sources.masks import MASKS, MaskNames
+from materialize.sources.masks import MaskNames, mask_schema
 from materialize.sources.naming import naturally_sorted, split_named
 from materialize.sources.records import RecordTable
 from materialize.sources.table_fields import TableOptions, has_fields, table_fields
@@ -92,7 +92,7 @@ class TableSource(FileSource):
         targets = FileTargets(TargetSchema(fields=fields), numbers)
         if masks is not None:
             self.options = replace(options, masks=masks.described())
-            schema = replace(targets.schema, mask_names=MASKS.mask_names)
+            schema = replace(mask_schema(options.mask_labels), fields=fields)
             targets = replace(targets, schema=schema, masks=masks.found(root, locators))
         super().__init__(root.resolve(), RecordTable.of(records, names), targets)
 

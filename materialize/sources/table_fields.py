@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from materialize.errors import SourceError
+from materialize.sources.masks import MaskLabels, mask_labels
 from materialize.sources.naming import naturally_sorted
 from materialize.sources.tabular import Row, refuse_rows
 from materialize.sources.targets import Field
@@ -38,6 +39,8 @@ class TableOptions:
     """Follow links that leave the root."""
     masks: str | None = None
     """A folder of masks, or a pattern; see `MaskNames`."""
+    mask_labels: MaskLabels | None = None
+    """What numbers in masks mean; kept as `masks.mask_labels` has it."""
     multi_label_column: str | None = None
     """Several labels in one cell, such as ``round|dark``; none in an empty one."""
     multi_label_columns: tuple[str, ...] = ()
@@ -50,6 +53,10 @@ class TableOptions:
     """Numbers to be predicted."""
     weight_column: str | None = None
     """What each image counts; finite and not negative."""
+
+    def __post_init__(self) -> None:
+        """Brings what numbers in masks mean to one form."""
+        object.__setattr__(self, "mask_labels", mask_labels(self.mask_labels, self.masks))
 
 
 def has_fields(options: TableOptions) -> bool:

@@ -81,6 +81,8 @@ class TargetSchema:
     mask_names: tuple[str, ...] = ()
     """One name for each channel of the masks; empty where there are no masks."""
     fields: tuple[Field, ...] = ()
+    mask_labels: tuple[tuple[int, str], ...] = ()
+    """Numbers in masks and what they mean, in ascending order; empty where nobody said."""
 
     def __post_init__(self) -> None:
         """Checks that no two fields share a name.
@@ -105,8 +107,9 @@ class TargetSchema:
         return self.moves or bool(self.fields)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict."""
-        return asdict(self)
+        """A JSON-ready dict; what numbers in masks mean only where it is known."""
+        facts = asdict(self)
+        return facts if self.mask_labels else {k: facts[k] for k in facts if k != "mask_labels"}
 
     @classmethod
     def from_json(cls, value: Any) -> "TargetSchema":
@@ -197,6 +200,7 @@ def merged(known: TargetSchema | None, found: TargetSchema) -> TargetSchema:
         return found
     objects, fields = known.objects, known.fields
     _check_same("masks", known.mask_names, found.mask_names)
+    _check_same("mask_labels", known.mask_labels, found.mask_labels)
     _check_same("objects", objects is not None, found.objects is not None)
     if objects is not None and found.objects is not None:
         for what in ("keypoint_names", "keypoint_swaps"):
@@ -213,7 +217,7 @@ def merged(known: TargetSchema | None, found: TargetSchema) -> TargetSchema:
         if field.kind == "value" or not set(new.names) <= set(field.names):
             _check_same(f"names of field {field.name}", field.names, new.names)
         grown.append(field)
-    return TargetSchema(objects, known.mask_names, tuple(grown))
+    return TargetSchema(objects, known.mask_names, tuple(grown), known.mask_labels)
 
 
 def _appended(known: tuple[str, ...], found: tuple[str, ...]) -> tuple[str, ...]:

@@ -235,6 +235,8 @@ def test_images_that_have_a_class_alone_are_stored_as_ever(tmp_path):
 
 
 def test_a_page_shows_copies_and_not_their_masks(dataset):
-    rows = stored_copies(StandingDataset.open(dataset))
+    shown = stored_copies(StandingDataset.open(dataset))
+    rows = shown.rows
+    assert [name for name, _ in shown.legend[:2]] == ["cell", "platelet"]
     titles = ["original", *(f"copy {copy}" for copy in range(COPIES))]
     assert [picture.title for picture in rows[0].pictures] == titles

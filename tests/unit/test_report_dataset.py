@@ -158,7 +158,7 @@ def test_the_command_on_the_page_builds_the_same_shards(facts, tmp_path, monkeyp
 
 def test_the_pictures_are_the_stored_pixels(facts, directory):
     """Of small images exactly, level by level."""
-    row = facts.copies[0]
+    row = facts.copies.rows[0]
     assert [picture.title for picture in row.pictures] == ["original", "copy 0", "copy 1"]
     for number, picture in zip((-1, 0, 1), row.pictures, strict=True):
         entry = next(e for e in facts.dataset.manifest.shards if e.spec.copy == number)
@@ -171,7 +171,7 @@ def test_the_pictures_are_the_stored_pixels(facts, directory):
 
 def test_the_pictures_say_what_was_drawn(facts):
     """Every step of the pipeline but flips that did not happen."""
-    for row in facts.copies:
+    for row in facts.copies.rows:
         for picture in row.pictures[1:]:
             assert any(line.startswith("rotation ") for line in picture.lines)
             assert all(line in picture.alternative for line in picture.lines)
@@ -179,17 +179,17 @@ def test_the_pictures_say_what_was_drawn(facts):
 
 def test_the_pictures_have_a_limit(facts, monkeypatch):
     """Rows that do not fit are left out, whole ones."""
-    assert sum(p.num_bytes for row in facts.copies for p in row.pictures) <= 300_000
-    one = sum(picture.num_bytes for picture in facts.copies[0].pictures)
+    assert sum(p.num_bytes for row in facts.copies.rows for p in row.pictures) <= 300_000
+    one = sum(picture.num_bytes for picture in facts.copies.rows[0].pictures)
     monkeypatch.setattr(stored_copies, "LIMIT_BYTES", one)
-    assert len(stored_copies.stored_copies(facts.dataset)) == 1
+    assert len(stored_copies.stored_copies(facts.dataset).rows) == 1
 
 
 def test_an_original_that_is_lost_is_left_out(six, tmp_path):
     """The copies are shown without it."""
     build(six, tmp_path / "out", pipeline="cifar10", copies=1)
     six.unlink()
-    found = stored_copies.stored_copies(StandingDataset.open(tmp_path / "out"))
+    found = stored_copies.stored_copies(StandingDataset.open(tmp_path / "out")).rows
     assert {tuple(p.title for p in row.pictures) for row in found} == {("copy 0",)}
 
 
@@ -324,7 +324,7 @@ def test_copies_are_shown_beside_their_own_original_where_classes_are_balanced(t
         (images, np.repeat([0, 1], [24, 6])), tmp_path / "out", pipeline=still, copies=2,
         balance="max", originals=True,
     )  # fmt: skip
-    rows = stored_copies.stored_copies(StandingDataset.open(tmp_path / "out"))
+    rows = stored_copies.stored_copies(StandingDataset.open(tmp_path / "out")).rows
     assert rows
     for row in rows:
         assert len({picture.url for picture in row.pictures}) == 1

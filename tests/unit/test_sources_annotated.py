@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from materialize.errors import RecordReadError, SourceError
+from materialize.audit.explanation import explain_sample
+from materialize.builder import build_dataset
+from materialize.errors import ConfigError, RecordReadError, SourceError
+from materialize.loader.opening import OpenDataset
 from materialize.population import load_targets, scan
-from materialize.sources import open_source, source_from_description
+from materialize.population.target_counts import count_targets
+from materialize.recipe import Recipe
+from materialize.sources import FolderOptions, open_source, source_from_description
 from materialize.sources.coco import mirrored
 from materialize.sources.targets import notes_of
 
@@ -308,6 +313,33 @@ def test_masks_are_found_and_keep_their_numbers(tmp_path, image, mask, option, m
     assert np.array_equal(source.mask(0)[:, :, 0], LABELS)
     again = source_from_description(source.describe())
     assert np.array_equal(again.mask(0), source.mask(0))
+
+
+@pytest.mark.parametrize("given", [("2=nucleus", "1= cell wall "), {1: "cell wall", 2: "nucleus"}])
+def test_labels_of_masks_have_the_names_that_are_given(tmp_path, given):
+    write_image(tmp_path / "images/a.jpg")
+    write_mask(tmp_path / "images/a_mask.png", LABELS)
+    source = open_source(tmp_path / "images", masks="*_mask.png", mask_labels=given)
+    named = source.schema().mask_labels
+    assert named == ((1, "cell wall"), (2, "nucleus"))
+    assert source_from_description(source.describe()).schema() == source.schema()
+    population = scan(source)
+    assert "1 cell wall in 1, 2 nucleus in 1" in count_targets(source, population).lines()[0]
+    build_dataset(source, tmp_path / "d", "cifar10", Recipe(copies=1))
+    read = OpenDataset.open(tmp_path / "d").standing
+    assert read.populations[0].schema.mask_labels == named
+    (spec,) = [entry.spec for entry in read.manifest.shards if entry.spec.is_mask]
+    assert spec.targets.mask_labels == named
+    sample = population.ids[0].tobytes().hex()
+    assert "1 cell wall" in "\n".join(explain_sample(tmp_path / "d", sample, 0).lines())
+
+
+@pytest.mark.parametrize("given", [["300=a"], ["1"], ["1=a", "1=b"], ["1=a", "2=a"], {"x": "a"}])
+def test_names_of_mask_labels_are_checked(tmp_path, given):
+    with pytest.raises(ConfigError, match=r"mask-labels: expected numbers from 0 to 255"):
+        FolderOptions(masks="*.png", mask_labels=given)
+    with pytest.raises(ConfigError, match=r"add the option masks"):
+        FolderOptions(mask_labels=given)
 
 
 def test_masks_in_colour_are_refused(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 
 from materialize.audit.explanation import explain_sample
 from materialize.builder import build_dataset
+from materialize.pictures.color_key import PALETTE, ColorKey, Meaning
 from materialize.pictures.gallery import GalleryOptions, draw_gallery
-from materialize.pictures.overlay import Marked, color_of, drawn
+from materialize.pictures.overlay import Marked, drawn
 from materialize.population import scan
 from materialize.recipe import Recipe
 from materialize.sources.targets import TargetSchema
@@ -18,6 +19,7 @@ from tests.target_cases import KINDS, SIZE, TargetedArrays
 
 GREY = np.full((32, 32, 3), 128, np.uint8)
 BOTH = TargetSchema(KINDS, ("mask",))
+MASKED = TargetSchema(mask_names=("mask",))
 
 
 def colored(picture, color, tolerance=60):
@@ -33,8 +35,9 @@ def test_a_box_is_drawn_where_it_is():
         flags=np.zeros(1, np.uint8), boxes=np.array([[8, 4, 24, 16]], np.float32),
         keypoints=np.zeros((1, 0, 3), np.float32), ring_offsets=np.zeros(2, np.int64),
     )  # fmt: skip
-    picture = drawn(Marked(GREY, box), ObjectKinds(("cell",)), 128)
-    rows, columns = colored(picture, color_of(0))
+    key = ColorKey(TargetSchema(ObjectKinds(("cell",))))
+    picture = drawn(Marked(GREY, box), 128, key)
+    rows, columns = colored(picture, PALETTE[0])
     found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 4
     assert np.abs(found - [8, 4, 24, 16]).max() <= 0.75
     assert picture.getpixel((64, 40)) == (128, 128, 128)  # nothing inside
@@ -43,7 +46,7 @@ def test_a_box_is_drawn_where_it_is():
 def test_every_label_of_a_mask_but_0_is_tinted():
     mask = np.zeros((32, 32, 1), np.uint8)
     mask[8:24, 8:24] = 128
-    picture = np.asarray(drawn(Marked(GREY, None, mask), None, 128))
+    picture = np.asarray(drawn(Marked(GREY, None, mask), 128, ColorKey(MASKED)))
     changed = (picture != 128).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (32, 95, 32, 95)
@@ -59,7 +62,7 @@ def test_galleries_show_what_moves(kind):
     with_targets = draw_gallery(source, scan(source), pipeline, options)
     without = draw_gallery(plain, scan(plain), pipeline, options)
     assert with_targets.height > without.height  # by the legend
-    assert len(colored(with_targets, color_of(0), 20)[0]) > 100
+    assert len(colored(with_targets, PALETTE[0], 20)[0]) > 100
 
 
 @pytest.mark.parametrize("storage", ["pixels", "recipe"])
@@ -91,3 +94,26 @@ def scan_ids(source):
     population = scan(source)
     objects = source.all_objects.take(population.source_index)
     return [identity.tobytes().hex() for identity in population.ids], objects.offsets
+
+
+def test_labels_that_repeat_by_number_have_colours_of_their_own():
+    mask = np.zeros((32, 32, 1), np.uint8)
+    mask[:, :8], mask[:, 8:16], mask[:, 16:24] = 1, 8, 255
+    key = ColorKey(replace(MASKED, mask_labels=((8, "nucleus"),)))
+    drawn(Marked(GREY, None, mask), 128, key)
+    shown = {key.name_of(meaning): color for meaning, color in key.shown()}
+    assert shown["nucleus"] == PALETTE[0]  # what has a name comes first
+    assert list(shown) == ["label 1", "nucleus", "label 255"]
+    assert len(set(shown.values())) == 3
+
+
+def test_a_legend_names_what_was_drawn_and_keeps_its_width():
+    key = ColorKey(TargetSchema(ObjectKinds(tuple(f"class {n}" for n in range(30)))))
+    assert key.legend(400) is None
+    for number in range(20):
+        key.color_of(Meaning(-1, number))
+    few = ColorKey(key.schema)
+    few.color_of(Meaning(-1, 29))
+    assert few.color_of(Meaning(-1, 29)) == PALETTE[0]  # too many to keep one for each
+    assert key.legend(400).width <= 400
+    assert key.legend(400).height > 2 * few.legend(400).height
