@@ -3,7 +3,9 @@
 import importlib
 import json
 import os
+import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -15,6 +17,8 @@ from pipelines.user_code import Call, UserCode, seeded
 
 _SILENCE = "NO_ALBUMENTATIONS_UPDATE"
 """Unless it is set, importing Albumentations asks the network for its newest version."""
+_BY_NAME = 'transform = "function" and call = "{}"'
+"""What a file says of a transform that stands in a module."""
 
 
 @register
@@ -31,24 +35,26 @@ class Albumentations(UserCode):
 
     name = "albumentations"
     summary = "apply a Compose or a transform of Albumentations"
+    example = (
+        "compose = '…', the text of json.dumps(A.to_dict(transform)); one that stands in a module "
+        f"is named instead: {_BY_NAME.format('package.module:attribute')}"
+    )
 
     compose: Any = field(kw_only=False)
-    """The transform, or the text that ``json.dumps(A.to_dict(transform))`` gives."""
+    """The transform, what ``A.to_dict(transform)`` gives, or that as a text of JSON."""
 
     def check(self) -> None:
         """Checks the options and writes the transform as text."""
         super().check()
-        if is_albumentations(self.compose):
-            object.__setattr__(self, "compose", serialised(self.compose))
-        expected = "a transform of Albumentations, or json.dumps(A.to_dict(transform))"
-        require(isinstance(self.compose, str), self, "compose", expected, self.compose)
+        given = serialised(self.compose) if is_albumentations(self.compose) else self.compose
         try:
-            facts = json.loads(self.compose)
+            facts = dict(given) if isinstance(given, Mapping) else json.loads(given)
             good = isinstance(facts["transform"], dict) and isinstance(facts["__version__"], str)
+            text = json.dumps(facts, sort_keys=True)
         except (ValueError, TypeError, KeyError, RecursionError):
-            good = False
-        require(good, self, "compose", expected, self.compose)
-        text = json.dumps(facts, sort_keys=True)
+            good, text = False, ""
+        expected = "a transform of Albumentations, or json.dumps(A.to_dict(transform))"
+        require(good, self, "compose", expected, given, _advice(given))
         object.__setattr__(self, "compose", text)
 
     @property
@@ -77,9 +83,22 @@ class Albumentations(UserCode):
         except Exception as error:  # whatever the library raises
             raise UserCodeError(
                 f"{self.title}: expected a transform that Albumentations {found} can make, got "
-                f"{type(error).__name__}: {error}; correct it",
+                f"{type(error).__name__}: {error}; correct the name or option, or write it anew by "
+                "json.dumps(A.to_dict(transform))",
                 {"function": self.title, "expected": "a transform", "found": str(error)},
             ) from error
+
+
+def _advice(given: object) -> str:
+    """What to write instead of something that is no transform."""
+    if isinstance(given, type):
+        return f"write {given.__name__}(…), with its options"
+    if isinstance(given, list | tuple):
+        return "put transforms into one: A.Compose([…])"
+    if isinstance(given, str) and re.fullmatch(r"[\w.]+:[\w.]+", given):
+        return f"one that stands in a module is named by another step: {_BY_NAME.format(given)}"
+    named = _BY_NAME.format("package.module:attribute")
+    return f"write that text, or name one that stands in a module: {named}"
 
 
 def _library() -> Any:

@@ -78,11 +78,17 @@ def found_by_name(name: str) -> Any:
     module, colon, attribute = name.partition(":")
     facts = {"function": name, "expected": "package.module:attribute", "found": name}
     parts = attribute.split(".")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), *parts]):
+    if not _is_name(name) or module.endswith(".py"):
+        meant = name.replace(".py:", ":") if colon else ":".join(name.rsplit(".", 1))
+        meant = meant.removeprefix("./").replace("/", ".")
+        advice = (
+            "functions of a script, a notebook or another function, and lambdas have none: move it "
+            "to a module"
+        )
+        if _is_name(meant):
+            advice = f"write {meant}"
         raise UserCodeError(
-            f"function {name!r}: expected a name such as package.module:attribute; functions of a "
-            "script, a notebook or another function, and lambdas have none: move it to a module",
-            facts,
+            f"function {name!r}: expected a name such as package.module:attribute; {advice}", facts
         )
     try:
         found = importlib.import_module(module)
@@ -103,9 +109,26 @@ def found_by_name(name: str) -> Any:
     return found
 
 
+def _is_name(text: str) -> bool:
+    """Whether a text is written as ``package.module:attribute``."""
+    module, colon, attribute = text.partition(":")
+    return bool(colon) and all(
+        part.isidentifier() for part in [*module.split("."), *attribute.split(".")]
+    )
+
+
 def is_albumentations(target: object) -> bool:
     """Whether an object is a transform of Albumentations; does not import it."""
-    return callable(getattr(target, "set_random_state", None)) and hasattr(target, "to_dict")
+    is_one = callable(getattr(target, "set_random_state", None)) and hasattr(target, "to_dict")
+    return is_one and not isinstance(target, type)
+
+
+def as_step(target: object) -> str:
+    """How to write a step that does what an object does, for messages; empty for what does none."""
+    kind = type(target).__name__
+    if is_albumentations(target):
+        return f"Albumentations({kind}(…))"
+    return f"Function({getattr(target, '__name__', kind)})" if callable(target) else ""
 
 
 def serialised(target: Any) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipelines.callables import as_step
 from pipelines.composition import OneOf
 from pipelines.engine import INTERPOLATIONS, Sampling
 from pipelines.errors import PipelineFileError
@@ -46,6 +47,21 @@ def check_reading(pipeline: Reading) -> None:
     _require("mask_fill", label, good, "a whole number in [0, 255]", "choose a label")
     good = finite_number(share) and 0 <= share <= 1
     _require("min_visibility", share, good, "a share in [0, 1]", "0 keeps all that is to be seen")
+
+
+def check_kinds(steps: Sequence[Transform]) -> None:
+    """Refuses what is no step.
+
+    Raises:
+        PipelineFileError: something else stands among them.
+    """
+    for number, step in enumerate(steps, start=1):
+        if not isinstance(step, Transform):
+            raise PipelineFileError(
+                f"step {number}: expected a step, got {type(step).__name__}; write "
+                f"{as_step(step) or 'one of `materialize transforms`'} in its place",
+                {"step": number, "expected": "a step", "found": type(step).__name__},
+            )
 
 
 def check_steps(steps: Sequence[Transform], placed: Sequence[PlacedStep]) -> None:

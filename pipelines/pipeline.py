@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.conditions import check_reading, check_steps
+from pipelines.conditions import check_kinds, check_reading, check_steps
 from pipelines.contract import Arena, Batch, pack, view
 from pipelines.errors import ImageContractError
 from pipelines.lowering import canvas_after, lower_stages, taken
@@ -61,10 +61,11 @@ class Pipeline:
         """Checks what concerns the pipeline as a whole.
 
         Raises:
-            PipelineFileError: unknown border or interpolation, a number out of its interval, an
-                order without fused meaning.
+            PipelineFileError: unknown border or interpolation, a number out of its interval,
+                something that is no step, an order without fused meaning.
         """
         check_reading(self)
+        check_kinds(self.steps)
         check_steps(self.steps, self.placed)
 
     @property

@@ -34,7 +34,7 @@ from pipelines import (
     resizing,
     user_code,
 )
-from pipelines.callables import is_code_allowed
+from pipelines.callables import as_step, is_code_allowed
 from pipelines.engine import INTERPOLATIONS
 from pipelines.errors import ParameterError, PipelineFileError, UserCodeError
 from pipelines.kernels import BORDERS
@@ -186,13 +186,13 @@ def _step(data: Mapping[str, Any], where: str, allow_code: bool) -> Transform:
     kind = REGISTRY[name]
     options = {key: value for key, value in data.items() if key != "transform"}
     known = [option.name for option in file_options(kind)]
-    _known_keys(options, known, f"{where} ({name})")
+    _known_keys(options, known, f"{where} ({name})", kind.example)
     required = [option.name for option in file_options(kind) if is_required(option)]
     missing = [option for option in required if option not in options]
     if missing:
         raise PipelineFileError(
             f"{where} ({name}): expected {missing[0]!r}, got {sorted(options) or 'no parameters'}; "
-            "add it",
+            f"add it{f', as {kind.example}' if kind.example else ''}",
             {"where": where, "expected": missing[0], "found": sorted(options)},
         )
     make: Callable[..., Transform] = kind
@@ -217,11 +217,15 @@ def _inner_steps(data: Any, where: str, allow_code: bool) -> list[Transform]:
     return list(_steps(data, where, allow_code))
 
 
-def _known_keys(data: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+def _known_keys(
+    data: Mapping[str, Any], known: Iterable[str], where: str, example: str = ""
+) -> None:
     for key in data:
         if key not in known:
+            such = f"; write {example}" if example else ""
             raise PipelineFileError(
-                f"{where}: unknown key {key!r}{_nearest(key, known)}; known are {sorted(known)}",
+                f"{where}: unknown key {key!r}{_nearest(key, known)}; known are {sorted(known)}"
+                f"{such}",
                 {"where": where, "expected": sorted(known), "found": key},
             )
 
@@ -237,6 +241,14 @@ def load(pipeline: str | Path) -> Pipeline:
     Raises:
         PipelineFileError: no such file or preset, or it is not a valid pipeline.
     """
+    given: object = pipeline  # whatever callers that nobody checks pass
+    if not isinstance(given, str | Path):
+        step = as_step(given) or "…"
+        raise PipelineFileError(
+            f"pipeline: expected a Pipeline, a preset or a TOML file, got "
+            f"{type(given).__name__}; write Pipeline(steps=({step},))",
+            {"expected": "a Pipeline", "found": type(given).__name__},
+        )
     text = str(pipeline)
     if not text.endswith(".toml") and text in preset_names():
         file = resources.files("pipelines") / "presets" / f"{text}.toml"

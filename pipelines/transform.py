@@ -86,6 +86,8 @@ class Transform:
     summary: ClassVar[str]
     """One sentence for `materialize transforms`."""
     num_words: ClassVar[int]
+    example: ClassVar[str] = ""
+    """How a file says what the step cannot do without, where nobody would guess it."""
 
     id: str | None = field(default=None)
     """The step's key for its draws; by default its name, numbered among equals. Steps keep their

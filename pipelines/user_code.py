@@ -157,7 +157,10 @@ class UserCode(WholeImage):
             advice = "crop and resize by steps of the pipeline"
             self._fail(words, f"{expected}, got {made.shape}", advice)
         if made.dtype != image.dtype:
-            advice = f"round, clip and return image.astype(np.{image.dtype})"
+            advice = (
+                f"round, clip and return image.astype(np.{image.dtype}); what normalises belongs "
+                "to reading, not to the pipeline"
+            )
             self._fail(words, f"{expected}, got {made.dtype}", advice)
         image[...] = made
 
@@ -200,6 +203,7 @@ class Function(UserCode):
 
     name = "function"
     summary = "call a function of your own: f(image), f(image, rng) or f(image, seed)"
+    example = 'call = "package.module:attribute"'
 
     call: Any = field(kw_only=False)
     """The function, or its name ``package.module:attribute``."""
@@ -239,6 +243,11 @@ class Function(UserCode):
         """Not for a name; but what has none, only its own process can find."""
         if isinstance(self.call, str) and not self.call.startswith("__main__:"):
             return ""
+        if is_albumentations(self.call):
+            return (
+                "a transform has no name of its own; write Albumentations(…) around it, or the "
+                "name of its variable, such as Function('package.module:compose')"
+            )
         return "scripts, notebooks and functions keep theirs to themselves; move it to a module"
 
     def options(self) -> dict[str, Any]:
@@ -367,6 +376,8 @@ def _asked_for(target: Any, arguments: Mapping[str, Any], title: str) -> set[str
         signature.bind(None, **dict.fromkeys(wanted), **arguments)
     except TypeError as error:
         expected = "a function of an image, of rng and seed, and of what arguments names"
+        if not signature.parameters:
+            expected += " (for one that makes a Compose: the name of a variable that holds it)"
         _refuse(title, expected, f"{signature}: {error}")
     return wanted
 

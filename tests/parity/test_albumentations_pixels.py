@@ -9,7 +9,16 @@ import albumentations
 import numpy as np
 import pytest
 
-from pipelines import Albumentations, Function, ParameterError, Pipeline, UserCodeError, fingerprint
+from pipelines import (
+    Albumentations,
+    Function,
+    ParameterError,
+    Pipeline,
+    PipelineError,
+    UserCodeError,
+    fingerprint,
+    load,
+)
 from pipelines.serialization import canonical_text, from_canonical_text, from_dict, to_toml
 from tests.golden.pipelines_cases import FLIP, sample_ids, synthetic
 from tests.golden.user_compose import compose
@@ -62,7 +71,7 @@ def test_neither_order_nor_batches_nor_threads_change_a_byte():
 def test_what_to_dict_says_is_the_step():
     text = json.dumps(albumentations.to_dict(compose))
     step = Albumentations(text)
-    assert step == Albumentations(compose)
+    assert step == Albumentations(compose) == Albumentations(json.loads(text))
     pipeline = Pipeline(steps=(step,))
     assert from_dict({"step": [{"transform": "albumentations", "compose": text}]}).steps == (step,)
     assert from_canonical_text(canonical_text(pipeline)).steps == (step,)
@@ -101,3 +110,30 @@ def test_a_change_of_size_is_refused():
 def test_what_cannot_be_serialised_is_told_where_to_go():
     with pytest.raises(UserCodeError, match=r"Function\('package\.module:attribute'\)"):
         Albumentations(albumentations.Compose([albumentations.Lambda(image=np.flipud, p=1)]))
+
+
+def in_a_file(**step):
+    return lambda: from_dict({"step": [step]})
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    (in_a_file(transform="albumentations", compose="m:compose"),
+     'transform = "function" and call = "m:compose"'),
+    (in_a_file(transform="albumentations", call="m:compose"), "write compose = '…', the text of"),
+    (in_a_file(transform="albumentations"), "add it, as compose = '…', the text of"),
+    (in_a_file(transform="albumentations", compose=["HorizontalFlip"]), "A.Compose([…])"),
+    (in_a_file(transform="function", call="m.compose"), "write m:compose"),
+    (in_a_file(transform="function", call="m.py:compose"), "write m:compose"),
+    (lambda: Albumentations(albumentations.HorizontalFlip), "write HorizontalFlip(…)"),
+    (lambda: Pipeline(steps=(compose,)), "write Albumentations(Compose(…)) in its place"),
+    (lambda: load(compose), "write Pipeline(steps=(Albumentations(Compose(…)),))"),
+    (lambda: load(np.flipud), "write Pipeline(steps=(Function(flipud),))"),
+])  # fmt: skip
+def test_a_wrong_use_is_told_what_to_write(wrong, said):
+    with pytest.raises(PipelineError) as refused:
+        wrong()
+    assert said in str(refused.value)
+
+
+def test_a_compose_that_functions_cannot_be_is_told_apart():
+    assert "write Albumentations(…) around it" in Function(compose).foreign_objection
