@@ -15,7 +15,7 @@ all, and a file with a similar name must mean nothing.
 
 import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -113,6 +113,7 @@ class Totals:
 
     num_shards: int
     num_rows: int
+    """Images, copies and originals alike; masks beside them are not counted."""
     num_bytes: int
     images_stored_bytes: int
 
@@ -122,7 +123,7 @@ class Totals:
         entries = tuple(shards)
         return cls(
             num_shards=len(entries),
-            num_rows=sum(entry.spec.num_rows for entry in entries),
+            num_rows=sum(entry.spec.num_images for entry in entries),
             num_bytes=sum(entry.num_bytes for entry in entries),
             images_stored_bytes=sum(entry.images_stored_bytes for entry in entries),
         )
@@ -174,8 +175,13 @@ class Manifest:
             raise ValueError(f"manifest {self.number} cannot have the parent {self.parent}")
         if names != sorted(set(names)):
             raise ValueError("the shards are not sorted by file name, or one is there twice")
-        if self.totals != Totals.of(self.shards):
+        totals = Totals.of(self.shards)
+        if self.totals not in (totals, _with_masks(totals, self.shards)):
             raise ValueError(f"the totals are {self.totals}, the shards give another sum")
+
+    def agrees(self, other: "Manifest") -> bool:
+        """Whether two manifests of whatever age say the same of a dataset."""
+        return replace(self, totals=other.totals) == other
 
     @property
     def file_name(self) -> str:
@@ -229,6 +235,11 @@ class Manifest:
                 f"nothing was changed. Run the command again to build upon it",
                 {"path": str(directory / self.file_name)},
             ) from error
+
+
+def _with_masks(totals: Totals, shards: Iterable[ShardEntry]) -> Totals:
+    """The sums as they were when rows of masks counted: what stands stays readable."""
+    return replace(totals, num_rows=sum(entry.spec.num_rows for entry in shards))
 
 
 def load_latest(directory: Path, *, pinned: str | None = None) -> Manifest:

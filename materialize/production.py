@@ -239,6 +239,11 @@ def publish_manifest(directory: Path, plan: Plan, entries: Sequence[ShardEntry])
         quarantine=plan.quarantine,
         totals=Totals.of(shards),
     )
+    path = directory / manifest.file_name
+    if path.exists():
+        standing = Manifest.from_bytes(path.read_bytes(), str(path))
+        if standing.agrees(manifest):
+            return standing
     manifest.publish(directory)
     return manifest
 

@@ -46,7 +46,7 @@ class Watch:
         self, directory: Path, specs: Sequence[ShardSpec], progress: Progress | None
     ) -> None:
         """Nothing is watched before the block is entered."""
-        self._left = {receipt_path(directory, spec.file_name()): spec.num_rows for spec in specs}
+        self._left = {receipt_path(directory, spec.file_name()): spec.num_images for spec in specs}
         self._total = sum(self._left.values())
         self._done = 0
         self._turn = 0

@@ -113,7 +113,7 @@ def summarize(report: BuildReport, manifest: Manifest) -> BuildSummary:
     """
     populations, shards = report.populations, manifest.shards
     quarantined = [item for p in populations for item in p.quarantined]
-    rows = sum(entry.spec.num_rows for entry in shards if not entry.spec.is_mask)
+    rows = sum(entry.spec.num_images for entry in shards)
     wrote_all = report.num_built == len(shards) and report.seconds > 0
     return BuildSummary(
         directory=report.directory,

@@ -227,7 +227,7 @@ def _put_together(
         codecs=sum_entries(manifest.shards, lambda entry: entry.spec.codec),
         copies=manifest.copies,
         num_samples=sum(len(population) for population in populations),
-        num_images=sum(e.spec.num_rows for e in manifest.shards if not e.spec.is_mask),
+        num_images=sum(entry.spec.num_images for entry in manifest.shards),
         num_shards=manifest.totals.num_shards,
         **source_sizes(populations),
         **logical_sizes(manifest),

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from materialize.accounting.apportionment import apportion, spread
 from materialize.audit.standing import RunKey, StandingDataset, run_key
 from materialize.errors import AccountError
-from materialize.manifest import shard_path
+from materialize.manifest import Totals, shard_path
 from materialize.progress import Progress
 from materialize.shards.columns import bytes_of_objects
 from materialize.shards.layout import ShardEntry
@@ -95,7 +95,7 @@ def account_cells(
     """
     tally = _Tally(dataset, per_shard=per_shard)
     stamps, done = read_stamps(dataset.directory), 0
-    total = dataset.manifest.totals.num_rows
+    total = Totals.of(dataset.manifest.shards).num_rows
     for entry in dataset.manifest.shards:
         if entry.images_offset is not None:
             tally.add_raw(entry)
@@ -106,7 +106,7 @@ def account_cells(
                     tally.add_encoded(entry, *_block_lengths(reader, path))
                 if reader.objects is not None:
                     tally.add_objects(entry, bytes_of_objects(reader.objects))
-        done += entry.spec.num_rows
+        done += entry.spec.num_images
         if progress is not None:
             progress("account", done, total)
     return tally.result()

@@ -64,8 +64,8 @@ class RunCheck:
 class Findings:
     """What came of one run; counts as in `VerificationReport`."""
 
-    num_rows: int = 0
-    """Rows of all its shards: how far the verification got."""
+    num_images: int = 0
+    """In all its shards: how far the verification got."""
     num_bytes_hashed: int = 0
     num_draws_compared: int = 0
     num_rows_compared: int = 0
@@ -91,7 +91,7 @@ class Inspector:
         findings = Findings()
         prepared, partners = self._prepared(check, findings), self._partners(check)
         for place, (entry, chosen) in enumerate(zip(check.entries, check.chosen, strict=True)):
-            findings.num_rows += entry.spec.num_rows
+            findings.num_images += entry.spec.num_images
             rows = check.rows_of(place)
             sources = prepared
             if prepared is not None:

@@ -27,7 +27,7 @@ from materialize.audit.standing import RunKey, by_run, run_start
 from materialize.audit.tracing import LostRecord, trace
 from materialize.errors import ConfigError, ManifestError, ManifestMissingError
 from materialize.executor import Crew
-from materialize.manifest import Manifest, load_latest
+from materialize.manifest import Manifest, Totals, load_latest
 from materialize.partners import NOBODY, PartnerPools, pools_of
 from materialize.planning import checked_population, held_rows, take_rows
 from materialize.plans import plan_name, read_plan
@@ -105,12 +105,12 @@ class _Verification:
             )
         checks, lost = self._checks(populations, rows)
         inspector = Inspector(self.directory, self.depth != "structure", regenerator)
-        findings, done = [], 0
+        findings, done, total = [], 0, Totals.of(self.manifest.shards).num_rows
         for found in unordered(inspector.inspect, checks, self.crew):
             findings.append(found)
-            done += found.num_rows
+            done += found.num_images
             if progress is not None:
-                progress("verify", done, self.manifest.totals.num_rows)
+                progress("verify", done, total)
         return self._report(findings, damages, lost, time.monotonic() - started)
 
     def _report(

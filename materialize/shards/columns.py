@@ -97,6 +97,11 @@ def bytes_of_objects(objects: Objects) -> NDArray[np.int64]:
     return sizes
 
 
+def offsets_column(num_pictures: int) -> Column:
+    """`image_offsets` of a shard of pictures."""
+    return Column(OFFSET_DTYPE, (num_pictures + 1,))
+
+
 def columns_of(objects: Objects) -> dict[str, NDArray[Any]]:
     """The arrays of objects by dataset name."""
     return {name: getattr(objects, field) for name, field in OBJECT_COLUMNS.items()}

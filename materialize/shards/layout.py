@@ -69,7 +69,6 @@ from materialize.canonical import canonical_json, digest
 from materialize.shards.columns import (
     CLOSING_BYTES,
     OBJECT_COLUMNS,
-    OFFSET_DTYPE,
     Column,
     ObjectCounts,
     field_column,
@@ -267,6 +266,11 @@ class ShardSpec:
         return self.targets is not None and bool(self.targets.mask_names)
 
     @property
+    def num_images(self) -> int:
+        """How many images there are: as many as rows, and none where the rows are masks."""
+        return 0 if self.is_mask else self.num_rows
+
+    @property
     def objects(self) -> ObjectKinds | None:
         """What the objects are that stand beside the pixels; None where there are none."""
         return None if self.targets is None else self.targets.objects
@@ -372,11 +376,6 @@ class ShardEntry:
     @property
     def _columns_bytes(self) -> int:
         return sum(column.num_bytes for column in self.columns().values())
-
-
-def offsets_column(num_pictures: int) -> Column:
-    """`image_offsets` of a shard of pictures."""
-    return Column(OFFSET_DTYPE, (num_pictures + 1,))
 
 
 def rows_digest(

@@ -20,7 +20,7 @@ from materialize.canonical import canonical_json
 from materialize.errors import ShardUntrustedError
 from materialize.shards import layout
 from materialize.shards.codecs import Codec, find_codec
-from materialize.shards.columns import Column
+from materialize.shards.columns import Column, offsets_column
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.locking import LIBHDF5
 from materialize.shards.mapping import MappedFile
@@ -91,7 +91,7 @@ def check_structure(file: h5py.File, entry: ShardEntry, name: str) -> None:
     codec = find_codec(spec.codec)
     columns = entry.columns()
     if codec.is_picture:
-        columns[layout.IMAGE_OFFSETS] = layout.offsets_column(codec.num_blocks(spec.images))
+        columns[layout.IMAGE_OFFSETS] = offsets_column(codec.num_blocks(spec.images))
     _check_links(file, {*columns, layout.IMAGES}, name)
     _check_attributes(file, layout.ROOT_ATTRIBUTES, name, "/")
     _check_identity(file, spec, name)

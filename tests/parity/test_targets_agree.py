@@ -162,7 +162,29 @@ def test_more_copies_and_fewer_samples_keep_the_others(dataset, tmp_path):
 def test_deep_verification_redoes_masks_and_objects(dataset):
     report = verify_dataset(dataset, depth="pixels", source=source())
     assert report.is_intact
-    assert report.num_rows_compared == load_latest(dataset).totals.num_rows
+    rows = sum(entry.spec.num_rows for entry in load_latest(dataset).shards)
+    assert report.num_rows_compared == rows
+
+
+def test_masks_are_not_counted_as_images(dataset):
+    """Nor is their progress: a line that says images counts them."""
+    told = []
+    verify_dataset(dataset, progress=lambda *found: told.append(found))
+    originals = len(StandingDataset.open(dataset).populations[0])
+    count = originals + COPIES * COUNT
+    assert load_latest(dataset).totals.num_rows == count
+    assert told[-1] == ("verify", count, count)
+
+
+def test_a_manifest_that_counts_masks_stays_as_it_is(dataset, tmp_path):
+    """Datasets of before: they are read, and a build that is run again ends with them."""
+    directory = copied(dataset, tmp_path)
+    manifest = load_latest(directory)
+    rows = sum(entry.spec.num_rows for entry in manifest.shards)
+    older = replace(manifest, totals=replace(manifest.totals, num_rows=rows))
+    (directory / older.file_name).write_bytes(older.to_bytes())
+    assert load_latest(directory).digest() == older.digest() != manifest.digest()
+    assert build(directory).manifest.digest() == older.digest()
 
 
 def test_a_changed_annotation_is_named_and_never_used(dataset):

@@ -18,7 +18,7 @@ class Spec:
     """What a watch asks of a shard's specification."""
 
     number: int
-    num_rows: int = ROWS
+    num_images: int = ROWS
 
     def file_name(self):
         return f"copy-{self.number:05d}.h5"
