@@ -1,8 +1,6 @@
-"""What fitting a Keras model shows it; run as a program, for backends other than this process'."""
+"""What fitting a Keras model shows it, on whatever backend."""
 
 import hashlib
-import json
-import sys
 import threading
 
 import numpy as np
@@ -84,7 +82,3 @@ def in_order(num_batches, epochs):
 def threads():
     """The names of the threads that loaders started."""
     return [t.name for t in threading.enumerate() if t.name.startswith("materialize-loader")]
-
-
-if __name__ == "__main__":
-    print(json.dumps(facts(sys.argv[1])))

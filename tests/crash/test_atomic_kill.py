@@ -1,30 +1,17 @@
 """A writer is killed between any two steps, or the disk refuses: the file is old or complete."""
 
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from materialize.atomic import STEPS, sweep_temporaries
+from materialize.atomic import STEPS, publish_file, sweep_temporaries, write_file
+from tests.children import killed_at
 
 OLD = b"old" * 1000
 NEW = b"new" * 100_000
-
-WRITER = """
-import os, signal, sys
-from pathlib import Path
-from materialize import atomic
-
-function, target, step = sys.argv[1:]
-def kill(reached, path):
-    if reached == step:
-        os.kill(os.getpid(), signal.SIGKILL)
-atomic.on_step = kill
-getattr(atomic, function)(Path(target), b"new" * 100_000)
-"""
 
 LIMITED_WRITER = """
 import sys
@@ -43,16 +30,15 @@ WRITE_STEPS = [step for step in STEPS if step != "linked"]
 PUBLISH_STEPS = [step for step in STEPS if step != "renamed"]
 
 
-def run(function, target, step):
-    command = [sys.executable, "-c", WRITER, function, str(target), step]
-    return subprocess.run(command, check=False).returncode
+def killed(write, target, step):
+    return killed_at(step, target.name, target.parent, write, target, NEW)
 
 
 @pytest.mark.parametrize("step", WRITE_STEPS)
 def test_a_killed_write_leaves_the_old_file_or_the_complete_new_one(tmp_path, step):
     target = tmp_path / "a"
     target.write_bytes(OLD)
-    assert run("write_file", target, step) == -signal.SIGKILL
+    assert killed(write_file, target, step)
     complete = step in ("renamed", "directory-synced")
     assert target.read_bytes() == (NEW if complete else OLD)
 
@@ -60,28 +46,28 @@ def test_a_killed_write_leaves_the_old_file_or_the_complete_new_one(tmp_path, st
 @pytest.mark.parametrize("step", PUBLISH_STEPS)
 def test_a_killed_publication_is_absent_or_complete(tmp_path, step):
     target = tmp_path / "a"
-    assert run("publish_file", target, step) == -signal.SIGKILL
+    assert killed(publish_file, target, step)
     if step in ("linked", "directory-synced"):
         assert target.read_bytes() == NEW
     else:
         assert not target.exists()
 
 
-@pytest.mark.parametrize("function", ["write_file", "publish_file"])
+@pytest.mark.parametrize("write", [write_file, publish_file])
 @pytest.mark.parametrize("step", ["created", "written", "synced"])
-def test_after_a_kill_a_sweep_and_a_second_run_end_as_if_nothing_happened(tmp_path, function, step):
+def test_after_a_kill_a_sweep_and_a_second_run_end_as_if_nothing_happened(tmp_path, write, step):
     target = tmp_path / "a"
-    run(function, target, step)
+    assert killed(write, target, step)
     assert len(sweep_temporaries(tmp_path)) == 1
-    assert run(function, target, "none") == 0
+    write(target, NEW)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert target.read_bytes() == NEW
 
 
 def test_a_published_file_whose_writer_was_killed_is_recognised_by_the_next(tmp_path):
     target = tmp_path / "a"
-    run("publish_file", target, "linked")
-    assert run("publish_file", target, "none") == 0
+    assert killed(publish_file, target, "linked")
+    publish_file(target, NEW)
     assert target.read_bytes() == NEW
 
 

@@ -23,6 +23,8 @@ from materialize.extension import extend_dataset
 from materialize.manifest import manifest_name
 from materialize.population import ScanOptions
 from materialize.recipe import Recipe
+from tests import children
+from tests.children import killed_at
 from tests.jobs import (
     DeadlyPhotos,
     SlowPhotos,
@@ -34,33 +36,11 @@ from tests.jobs import (
 )
 
 PREAMBLE = """
-import os, signal, sys
+import sys
 from pathlib import Path
-from materialize import atomic
-from materialize.extension import extend_dataset
-from tests.jobs import LOKY, SlowPhotos, build_digits, build_photos
+from tests.jobs import LOKY, SlowPhotos, build_photos
 out = Path(sys.argv[1])
 """
-
-KILLED_AT_A_STEP = """
-step, part = sys.argv[2:]
-def kill(reached, path):
-    if reached == step and part in str(path.relative_to(out)):
-        os.kill(os.getpid(), signal.SIGKILL)
-atomic.on_step = kill
-build_digits(out)
-"""
-
-EXTENSION_KILLED_AT_A_STEP = """
-step, part = sys.argv[2:]
-def kill(reached, path):
-    if reached == step and part in str(path.relative_to(out)):
-        os.kill(os.getpid(), signal.SIGKILL)
-atomic.on_step = kill
-extend_dataset(out, copies=3)
-"""
-
-PLAIN = "build_digits(out)\n"
 
 SLOW = """
 build_photos(SlowPhotos(Path(sys.argv[2])), out, crew=LOKY)
@@ -135,7 +115,7 @@ def num_receipts(out):
 @pytest.mark.parametrize(("step", "part"), MOMENTS)
 def test_killed_at_any_step_the_same_call_ends_with_the_same_bytes(tmp_path, expected, step, part):
     out = tmp_path / "out"
-    assert run(KILLED_AT_A_STEP, out, step, part).returncode == -signal.SIGKILL
+    assert killed_at(step, part, out, build_digits, out)
     is_published = (step, part) == ("linked", "manifest")
     assert (out / manifest_name(1)).exists() == is_published
     report = build_digits(out)
@@ -146,13 +126,17 @@ def test_killed_at_any_step_the_same_call_ends_with_the_same_bytes(tmp_path, exp
     assert leftovers(out) == []
 
 
+def to_three_copies(directory):
+    extend_dataset(directory, copies=3)
+
+
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
     """Two copies of the digits, and what they are once extended to three."""
     directory = tmp_path_factory.mktemp("grown")
     build_digits(directory / "two")
     shutil.copytree(directory / "two", directory / "three")
-    extend_dataset(directory / "three", copies=3)
+    to_three_copies(directory / "three")
     return directory / "two", contents(directory / "three")
 
 
@@ -165,8 +149,8 @@ def test_an_extension_killed_at_any_step_goes_on_to_the_same_bytes(tmp_path, gro
     two, expected = grown
     out = tmp_path / "out"
     shutil.copytree(two, out)
-    assert run(EXTENSION_KILLED_AT_A_STEP, out, step, part).returncode == -signal.SIGKILL
-    extend_dataset(out, copies=3)
+    assert killed_at(step, part, out, to_three_copies, out)
+    to_three_copies(out)
     assert contents(out) == expected
     assert leftovers(out) == []
 
@@ -174,11 +158,11 @@ def test_an_extension_killed_at_any_step_goes_on_to_the_same_bytes(tmp_path, gro
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_killed_at_any_time_the_same_call_ends_with_the_same_bytes(tmp_path, expected, share):
     out = tmp_path / "out"
-    with started(PLAIN, out) as child:
-        wait_for(lambda: num_receipts(out) >= 16 * share or child.poll() is not None)
-        time.sleep(share / 1000)
-        child.kill()
-        child.wait()
+    child = children.started(build_digits, out)
+    wait_for(lambda: num_receipts(out) >= 16 * share or not child.is_alive())
+    time.sleep(share / 1000)
+    child.kill()
+    child.join()
     build_digits(out, crew=Crew(2, "threading"))
     assert contents(out) == expected
     assert leftovers(out) == []

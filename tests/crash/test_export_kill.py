@@ -1,6 +1,7 @@
 """An export that is killed anywhere leaves nothing half-written that looks whole, and goes on."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,22 +9,21 @@ import pytest
 
 from materialize import export_dataset
 from materialize.errors import StorageError
-from materialize.export import files, folder
+from materialize.export import files, folder, items
+from tests.children import exit_code
 from tests.export_cases import build, contents
 
-_CHILD = """
-import os, signal, sys
-from materialize.export import exporter, folder
-folder._ON_DISK_EVERY = 8
 
-def progress(stage, done, total):
-    if done >= {at}:
-        os.kill(os.getpid(), signal.SIGKILL)
+def export_and_die(dataset, output, to):
+    """Kills its process after thirty images; a folder's files are safe after every eighth."""
 
-from materialize.export import items
-items._CHUNK_BYTES = 8 * 192
-exporter.export_dataset({dataset!r}, {output!r}, to={to!r}, max_mb=0.002, progress=progress)
-"""
+    def progress(_stage, done, _total):
+        if done >= 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    folder._ON_DISK_EVERY = 8
+    items._CHUNK_BYTES = 8 * 192
+    export_dataset(dataset, output, to=to, max_mb=0.002, progress=progress)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,8 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.parametrize("to", ["folder", "npz", "webdataset"])
 def test_a_killed_export_goes_on_to_the_bytes_of_one_that_was_not(dataset, tmp_path, to):
-    code = _CHILD.format(at=30, dataset=str(dataset), output=str(tmp_path / "out"), to=to)
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert child.returncode == -9, child.stderr
+    died = exit_code(export_and_die, dataset, tmp_path / "out", to)
+    assert died == -signal.SIGKILL
     assert not (tmp_path / "out" / "export.json").exists()
     export_dataset(dataset, tmp_path / "whole", to=to, max_mb=0.002)
     export_dataset(dataset, tmp_path / "out", to=to, max_mb=0.002)

@@ -4,11 +4,11 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 
+from materialize import system_calls
 from materialize.atomic import sweep_temporaries
 from materialize.audit.verification import verify_dataset
 from materialize.collection import collect_garbage
@@ -16,47 +16,22 @@ from materialize.errors import ConfigError
 from materialize.manifest import load_latest
 from materialize.removal import remove_samples
 from materialize.transcoding import transcode_dataset
+from tests.children import exit_code, killed_at
 from tests.dataset_states import state
 from tests.jobs import build_digits, leftovers
 
 VICTIMS = ["row:3", "row:700", "row:1500"]
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from materialize import atomic, system_calls
-from materialize.collection import collect_garbage
-from materialize.removal import remove_samples
-from materialize.transcoding import transcode_dataset
-out, command, step, part = Path(sys.argv[1]), *sys.argv[2:]
-def kill(reached, path):
-    if reached == step and part in str(path.relative_to(out)):
-        os.kill(os.getpid(), signal.SIGKILL)
-atomic.on_step = kill
-def dying(name):
-    plain = getattr(system_calls, name)
-    def call(path, *target):
-        plain(path, *target)
-        if str(path.relative_to(out)).startswith(part):
-            os.kill(os.getpid(), signal.SIGKILL)
-    setattr(system_calls, name, call)
-if step == "aside":
-    dying("rename")
-elif step == "removed":
-    dying("unlink")
-if command == "gc":
-    collect_garbage(out)
-elif command == "remove":
-    remove_samples(out, ["row:3", "row:700", "row:1500"])
-else:
-    transcode_dataset(out, **dict([command.split("=")]))
-"""
+
+def remove(out):
+    remove_samples(out, VICTIMS)
+
 
 COMMANDS = {
-    "codec=zstd": lambda out: transcode_dataset(out, codec="zstd"),
-    "storage=prefix": lambda out: transcode_dataset(out, storage="prefix"),
-    "storage=recipe": lambda out: transcode_dataset(out, storage="recipe"),
-    "remove": lambda out: remove_samples(out, VICTIMS),
+    "codec=zstd": partial(transcode_dataset, codec="zstd"),
+    "storage=prefix": partial(transcode_dataset, storage="prefix"),
+    "storage=recipe": partial(transcode_dataset, storage="recipe"),
+    "remove": remove,
 }
 
 MOMENTS = [
@@ -86,19 +61,10 @@ def undisturbed(tmp_path_factory, built):
     return expected
 
 
-def run_killed(out, command, step, part):
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(out), command, step, part],
-        check=False, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-
 def check_killed(tmp_path, built, undisturbed, command, moment):
     out = shutil.copytree(built, tmp_path / "out")
     before = state(out)
-    run_killed(out, command, *moment)
+    assert killed_at(*moment, out, COMMANDS[command], out)
     is_published = moment == ("linked", "manifest-000002")
     assert load_latest(out).number == 1 + is_published
     assert before.items() <= state(out).items()
@@ -141,21 +107,34 @@ def test_another_mode_killed_at_any_step_ends_with_the_same_bytes(
     check_killed(tmp_path, built, undisturbed, command, (step, part))
 
 
+def collect_and_die(after, part, out):
+    """Kills its process after this system call on a file whose path below ``out`` begins so."""
+    plain = getattr(system_calls, after)
+
+    def call(path, *target):
+        plain(path, *target)
+        if str(path.relative_to(out)).startswith(part):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(system_calls, after, call)
+    collect_garbage(out)
+
+
 @pytest.mark.parametrize(
-    ("step", "part"),
+    ("after", "part"),
     [
-        ("aside", "population-"), ("aside", "receipts/"), ("aside", "shards/"),
-        ("removed", ".tmp-"), ("removed", "receipts/.tmp-"), ("removed", "shards/.tmp-"),
+        ("rename", "population-"), ("rename", "receipts/"), ("rename", "shards/"),
+        ("unlink", ".tmp-"), ("unlink", "receipts/.tmp-"), ("unlink", "shards/.tmp-"),
     ],
 )  # fmt: skip
-def test_a_collection_killed_at_any_file_leaves_the_dataset_whole(tmp_path, built, step, part):
+def test_a_collection_killed_at_any_file_leaves_the_dataset_whole(tmp_path, built, after, part):
     """When its name went, and when it went itself."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for out in (killed, whole):
         shutil.copytree(built, out)
         remove_samples(out, VICTIMS)
     collect_garbage(whole)
-    run_killed(killed, "gc", step, part)
+    assert exit_code(collect_and_die, after, part, killed) == -signal.SIGKILL
     assert state(whole).items() < state(killed).items()
     assert verify_dataset(killed, depth="pixels").is_intact
     collect_garbage(killed)

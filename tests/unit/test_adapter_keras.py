@@ -1,12 +1,5 @@
 """Keras is shown copy e at epoch e, in the loader's order, or an error: on all its backends."""
 
-import json
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -17,7 +10,6 @@ from tests.adapter_cases import digest, facts, fitted, in_order, places, recordi
 from tests.loader_cases import build, loader, pictures
 
 keras = pytest.importorskip("keras")
-BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @pytest.fixture(scope="module")
@@ -28,29 +20,15 @@ def dataset(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown_by(dataset):
-    """What `facts` finds on a backend, in a process of its own where that is another one."""
-
-    def find(backend):
-        pytest.importorskip(backend)
-        if backend == keras.config.backend():
-            return facts(dataset)
-        child = subprocess.run(
-            [sys.executable, "-m", "tests.adapter_cases", str(dataset)],
-            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-            env={**os.environ, "KERAS_BACKEND": backend},
-        )  # fmt: skip
-        assert child.returncode == 0, child.stderr
-        return json.loads(child.stdout)
-
-    return cache(find)
+def shown(dataset):
+    """What `facts` finds; on other backends: `test_other_backends`."""
+    return facts(dataset)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("size", [8, 30, 60])
-def test_two_fits_show_six_epochs_in_order(shown_by, backend, size):
+def test_two_fits_show_six_epochs_in_order(shown, size):
     """Also where Keras' own trial pass over a new model asks for all of a short epoch."""
-    assert shown_by(backend)[str(size)] == in_order(-(-60 // size), 6)
+    assert shown[str(size)] == in_order(-(-60 // size), 6)
 
 
 @pytest.mark.parametrize("size", [8, 30, 60])
@@ -66,10 +44,9 @@ def test_a_trial_pass_that_asks_for_more_is_no_epoch(dataset, size):
     assert [where[name] for name in seen] == in_order(-(-60 // size), 6)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_shuffled_fit_is_refused(shown_by, backend):
+def test_a_shuffled_fit_is_refused(shown):
     """Which is what Keras does unless it is told not to."""
-    assert "pass shuffle=False to fit" in shown_by(backend)["refusal"]
+    assert "pass shuffle=False to fit" in shown["refusal"]
 
 
 def test_an_item_is_the_same_whenever_it_is_asked_for(dataset):

@@ -1,8 +1,6 @@
 """The first layers of a model give what the CPU path gives, on every backend, and after saving."""
 
 import os
-import subprocess
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,7 +14,6 @@ from pipelines.errors import ParameterError
 from pipelines.standardization import Standardization, standardization_from_text
 from pipelines.standardizer import Standardizer
 from pipelines.statistics import fit_statistics
-from tests.architecture.packages import ROOT
 from tests.standardization_cases import levels
 
 TEXTS = ("none", "unit", "symmetric", "featurewise", "unit+featurewise", "samplewise",
@@ -27,16 +24,6 @@ MIXED = Standardization(
 )  # fmt: skip
 LOW_RANK = Standardization(rescale=1 / 255, featurewise_center=True, zca=True, zca_components=9)
 EVERY = [*map(standardization_from_text, TEXTS), MIXED, LOW_RANK]
-
-OTHER_BACKEND = """
-import numpy as np
-from tests.unit.test_standard_layer import EVERY, assert_close, both
-import keras
-assert keras.backend.backend() == {backend!r}
-for options in EVERY:
-    assert_close(*both(options))
-print("agree")
-"""
 
 
 def model_of(standardization, statistics, shape, dtype="uint8"):
@@ -138,15 +125,3 @@ def test_the_layers_are_registered_once():
     """Asking again gives the same classes."""
     assert layer_classes() == layer_classes()
     assert sorted(layer_classes()) == ["SamplewiseStandardization", "ZcaWhitening"]
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_agree(backend):
-    """The same layers on JAX and PyTorch, in a process of their own."""
-    pytest.importorskip(backend)
-    child = subprocess.run(
-        [sys.executable, "-c", OTHER_BACKEND.format(backend=backend)],
-        env=os.environ | {"KERAS_BACKEND": backend}, cwd=ROOT,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert child.stdout == "agree\n", child.stderr
