@@ -56,13 +56,13 @@ def stored(tmp_path, harm, case=CASE):
             is_there = isinstance(file.get("images", getlink=True), h5py.HardLink)
             offset = file["images"].id.get_offset() if is_there else None
         pixels = range(offset or 0, (offset or 0) + case.images.nbytes)
-    return stored_bytes(tmp_path, data, case, pixels)
+    return stored_bytes(tmp_path, data, case.write()[1], pixels)
 
 
-def stored_bytes(tmp_path, data, case, pixels):
+def stored_bytes(tmp_path, data, entry, pixels):
     """The bytes in a file, and an entry with their digests."""
     entry = replace(
-        case.write()[1],
+        entry,
         num_bytes=len(data),
         file_sha256=hashlib.sha256(data).hexdigest(),
         images_offset=pixels.start if pixels else None,
@@ -281,7 +281,7 @@ def stored_pictures(tmp_path, harm):
         honest_file(file, SINGLE)
         total = file["images"].shape[0]
         harm(file)
-    path, entry = stored_bytes(tmp_path, memory.getvalue(), SINGLE, range(0))
+    path, entry = stored_bytes(tmp_path, memory.getvalue(), SINGLE.write()[1], range(0))
     return path, replace(entry, images_stored_bytes=total)
 
 
@@ -348,7 +348,7 @@ def test_a_hostile_encoding_is_refused_before_a_value_is_read(tmp_path, harm, wo
 
 
 def test_a_file_that_is_not_hdf5_is_refused(tmp_path):
-    path, entry = stored_bytes(tmp_path, bytes(5000), ENCODED, range(0))
+    path, entry = stored_bytes(tmp_path, bytes(5000), ENCODED.write()[1], range(0))
     with (
         ShardReader(path, entry) as reader,
         pytest.raises(ShardUntrustedError, match="HDF5 cannot read"),
@@ -368,7 +368,7 @@ def test_a_broken_structure_with_valid_digests_raises_nothing_but_shard_errors(t
         value = data[offset] ^ (0x01, 0x80, 0xFF)[offset % 3]
         broken = data[:offset] + bytes([value]) + data[offset + 1 :]
         with (
-            ShardReader(*stored_bytes(tmp_path, broken, case, pixels)) as reader,
+            ShardReader(*stored_bytes(tmp_path, broken, entry, pixels)) as reader,
             contextlib.suppress(ShardError),
         ):
             _ = reader.columns, reader.images

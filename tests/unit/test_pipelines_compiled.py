@@ -12,10 +12,10 @@ RUN = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from pipelines.geometric import WidthShift
+from pipelines.colour import Saturation
 from pipelines.pipeline import Pipeline
-pipeline = Pipeline(steps=(WidthShift(by=1.0),), border="nearest")
-images = np.arange(12, dtype=np.uint8).reshape(1, 2, 6, 1)
+pipeline = Pipeline(steps=(Saturation(factor=(0.5, 0.5)),))
+images = np.arange(0, 240, 20, dtype=np.uint8).reshape(1, 2, 2, 3)
 ids = np.zeros((1, 16), np.uint8)
 print(pipeline.apply(images, seed=0, sample_ids=ids, copies=0).tolist())
 """
@@ -47,11 +47,11 @@ def test_an_edit_below_a_cached_kernel_is_seen(tmp_path):
     shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
     before = outcome(tmp_path)
     assert outcome(tmp_path) == before  # from the cache
-    helper = copy / "coordinates.py"
+    helper = copy / "levels.py"
     text = helper.read_text("utf-8")
-    upside_down = text.replace("offset = row * ", "offset = (np.int32(shape[0] - 1) - row) * ", 1)
-    assert upside_down != text
-    helper.write_text(upside_down, "utf-8")
+    darker = text.replace("np.int32(38470) * green", "np.int32(8470) * green", 1)
+    assert darker != text
+    helper.write_text(darker, "utf-8")
     assert outcome(tmp_path) != before
 
 
