@@ -32,10 +32,10 @@ def arguments(source, out, copies=20):
     ]  # fmt: skip
 
 
-def started(source, out):
+def started(source, out, copies=20):
     """A build in a session of its own that has written some shards."""
     process = subprocess.Popen(
-        arguments(source, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        arguments(source, out, copies), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 60
@@ -68,11 +68,11 @@ def test_a_signal_ends_the_workers_keeps_the_shards_and_leaves_no_temporary(
     out = tmp_path / "out"
     process = started(source, out)
     os.kill(process.pid, number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert name in said
     assert "Traceback" not in said
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while (alive := living(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive == []
@@ -82,11 +82,12 @@ def test_a_signal_ends_the_workers_keeps_the_shards_and_leaves_no_temporary(
 
 
 def test_a_terminated_build_goes_on_to_the_same_bytes(source, tmp_path):
-    process = started(source, tmp_path / "out")
+    process = started(source, tmp_path / "out", copies=8)
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
+    assert not list((tmp_path / "out").glob("manifest-*"))
     for out in ("out", "whole"):
-        subprocess.run(arguments(source, tmp_path / out), check=True, capture_output=True)
+        subprocess.run(arguments(source, tmp_path / out, 8), check=True, capture_output=True)
     digests = {load_latest(tmp_path / out).digest() for out in ("out", "whole")}
     assert len(digests) == 1
 
@@ -112,21 +113,22 @@ def test_an_error_is_one_line_without_a_traceback(tmp_path):
 
 
 def test_help_is_there_at_once():
-    """Half a second more and nobody asks for help; numba and h5py alone take that."""
-    took = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        subprocess.run([*COMMAND, "build", "--help"], check=True, capture_output=True)
-        took.append(time.perf_counter() - begun)
-    assert min(took) < 0.3
+    """numba, h5py and SciPy alone take half a second, after which nobody asks for help."""
+    command = [sys.executable, "-X", "importtime", "-m", "materialize", "build", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "--pipeline" in done.stdout
+    loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "materialize.cli" in loaded
+    assert not loaded & {"numpy", "numba", "h5py", "scipy", "PIL"}
 
 
 @pytest.mark.parametrize("redirected", ["| true", "2>&1 | true", ">&-", "2>&-", ">&- 2>&-"])
 def test_output_that_nobody_reads_changes_no_exit_code(tmp_path, redirected):
     """A pager that was left, a log that was closed: the work is done, and its code says so."""
-    out = tmp_path / "out"
+    out, images = tmp_path / "out", tmp_path / "images.npy"
+    np.save(images, np.zeros((20, 8, 8, 1), np.uint8))
     command = [
-        *COMMAND, "build", "--source", "digits", "--pipeline", "digits", "--copies", "1",
+        *COMMAND, "build", "--source", str(images), "--pipeline", "digits", "--copies", "1",
         "--workers", "1", "--output", str(out),
     ]  # fmt: skip
     line = f"{shlex.join(command)} {redirected}; exit ${{PIPESTATUS[0]}}"
@@ -136,4 +138,4 @@ def test_output_that_nobody_reads_changes_no_exit_code(tmp_path, redirected):
     assert done.returncode == ExitCode.DONE, done.stderr
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
-    assert load_latest(out).totals.num_rows == 1797
+    assert load_latest(out).totals.num_rows == 20

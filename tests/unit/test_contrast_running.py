@@ -189,6 +189,15 @@ def _write(folder, *, max_deg=10, seed=0, turned=0):
     (folder / "steps.toml").write_text(step)
 
 
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory):
+    """A folder of files that tests edit, and the weights of what they held at first."""
+    folder = tmp_path_factory.mktemp("edited")
+    _write(folder)
+    runs = run_contrast(_edited_job(folder), folder / "work").runs
+    return folder, {run.name: run.weights for run in runs}
+
+
 @pytest.mark.parametrize(
     ("change", "more", "arms"),
     [
@@ -199,13 +208,12 @@ def _write(folder, *, max_deg=10, seed=0, turned=0):
     ],
     ids=["pipeline file", "images", "labels", "resize"],
 )
-def test_what_was_edited_under_its_name_is_trained_anew(tmp_path, change, more, arms):
+def test_what_was_edited_under_its_name_is_trained_anew(edited, tmp_path, change, more, arms):
     """Nothing made from what a file held before stands in for what it holds now."""
-    _write(tmp_path)
-    before = {r.name: r.weights for r in run_contrast(_edited_job(tmp_path), tmp_path / "w").runs}
-    _write(tmp_path, **change)
-    job = _edited_job(tmp_path, more)
-    after = {run.name: run.weights for run in run_contrast(job, tmp_path / "w").runs}
+    folder, before = edited
+    _write(folder, **change)
+    job = _edited_job(folder, more)
+    after = {run.name: run.weights for run in run_contrast(job, folder / "work").runs}
     fresh = {run.name: run.weights for run in run_contrast(job, tmp_path / "fresh").runs}
     assert after == fresh
     assert {name for name in after if after[name] != before[name]} == arms
