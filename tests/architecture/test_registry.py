@@ -20,7 +20,7 @@ from pipelines.serialization import TRANSFORM_MODULES
 from pipelines.transform import REGISTRY, Container, Geometric, Photometric, Transform
 from tests.architecture.packages import ROOT, imports, modules, tree
 from tests.golden.pipelines_cases import EXAMPLES
-from tests.property.test_pipelines_properties import STEPS
+from tests.property.strategies import STEPS
 from tests.property.test_target_properties import FOLLOWED
 from tests.references import REFERENCES
 
@@ -48,7 +48,7 @@ def test_every_transform_has_its_tests(name):
     digests = pixels["transforms"].get(name, {})
     assert digests.keys() == set(BORDERS), f"{advice} pipelines_pixels.json {how}"
     assert all("uint8" in of_border for of_border in digests.values())
-    assert name in STEPS, f"{advice} STEPS of tests/property/test_pipelines_properties.py"
+    assert name in STEPS, f"{advice} STEPS of tests/property/strategies.py"
     find(STEPS[name], lambda step: type(step) is REGISTRY[name], settings=ONCE)
     kinds = tuple(kind for kind, _ in diagnosis._CHECKS)
     assert any(isinstance(EXAMPLES[name], kind) for kind in kinds), f"{advice} pipelines/diagnosis"

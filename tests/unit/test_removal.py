@@ -1,6 +1,5 @@
 """A removed image is in nothing that the newest manifest needs, and no other image changed."""
 
-import csv
 import shutil
 
 import numpy as np
@@ -8,8 +7,6 @@ import pytest
 
 from materialize.audit.restoration import repair_dataset
 from materialize.audit.verification import verify_dataset
-from materialize.builder import build_dataset
-from materialize.cli import main
 from materialize.collection import collect_garbage
 from materialize.errors import BuildIncompleteError, ConfigError, PlanConflictError, SourceError
 from materialize.extension import extend_dataset
@@ -21,21 +18,14 @@ from materialize.metadata.about import About
 from materialize.metadata.croissant import write_metadata
 from materialize.plans import read_plan
 from materialize.production import BuildOptions
-from materialize.recipe import Recipe
 from materialize.removal import remove_samples
 from materialize.transcoding import transcode_dataset
 from tests.dataset_states import shards_of, state, stored_images
 from tests.image_files import png_bytes
 from tests.jobs import contents, photos
+from tests.removal_cases import VICTIMS, ids_of, make, without
 
 PLAIN = LoaderOptions(threads=0)
-VICTIMS = ["a/004.png", "b/011.png"]
-
-
-def make(place, source, **recipe):
-    options = Recipe(**{"copies": 3, "shard_bytes": 4096, "originals": True} | recipe)
-    build_dataset(source, place, "cifar10", options)
-    return place
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +44,6 @@ def gone(tmp_path, source):
 
     vanish.source = moved
     return vanish
-
-
-def without(images, ids):
-    return {key: value for key, value in images.items() if key[0] not in ids}
-
-
-def ids_of(directory, locators):
-    """The sample ids, in hex, of images by locator."""
-    populations = OpenDataset.open(directory).standing.populations
-    return {
-        population.ids[row].tobytes().hex()
-        for population in populations
-        for row, locator in enumerate(population.locators)
-        if locator in locators
-    }
 
 
 @pytest.mark.parametrize("codec", ["raw", "zstd", "bitshuffle-zstd", "png"])
@@ -277,41 +252,6 @@ def test_a_catalogue_that_names_the_removed_is_told(tmp_path, source):
     assert remove_samples(out, VICTIMS[1:]).catalogue == expected
 
 
-def test_a_removal_that_is_repeated_says_that_it_may_be_done(tmp_path, source):
-    """Only ids are remembered, so a locator cannot be told from one that never was."""
-    out = make(tmp_path / "out", source)
-    with pytest.raises(ConfigError) as caught:
-        remove_samples(out, ["nobody.png"])
-    assert "removed already" not in str(caught.value)
-    remove_samples(out, VICTIMS)
-    with pytest.raises(ConfigError, match="or it was removed already"):
-        remove_samples(out, VICTIMS[:1])
-
-
-def test_no_name_at_all_was_not_removed_already(tmp_path, source):
-    out = make(tmp_path / "out", source)
-    remove_samples(out, VICTIMS)
-    with pytest.raises(ConfigError, match="sample ''") as caught:
-        remove_samples(out, [""])
-    assert "removed already" not in str(caught.value)
-
-
-def test_what_the_user_named_is_known_by_that_name(tmp_path):
-    """Where ids are given, the content of two images may be the same."""
-    for i in range(6):
-        (tmp_path / f"{i}.png").write_bytes(png_bytes(i % 5, (16, 16)))
-    with (tmp_path / "labels.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", "label", "id"])
-        writer.writerows([f"{i}.png", "ab"[i % 2], f"patient{i}"] for i in range(6))
-    out = make(tmp_path / "out", tmp_path / "labels.csv")
-    before, ids = stored_images(out), ids_of(out, ["0.png"])
-    remove_samples(out, ["0.png"])
-    report = extend_dataset(out)
-    assert "1 images were left out" in report.warnings[0]
-    assert stored_images(out) == without(before, ids)
-
-
 @pytest.mark.parametrize("storage", ["prefix", "recipe"])
 def test_every_storage_mode_loses_it(tmp_path, source, storage):
     out = make(tmp_path / "out", source, storage=storage)
@@ -371,47 +311,6 @@ def test_a_lossy_dataset_takes_its_source(tmp_path, gone):
     assert state(out) == unchanged
 
 
-def test_all_names_that_mean_nobody_are_told_at_once(tmp_path, source):
-    out = make(tmp_path / "out", source)
-    (identity,) = ids_of(out, VICTIMS[:1])
-    remove_samples(out, VICTIMS[:1])
-    before = state(out)
-    with pytest.raises(ConfigError) as caught:
-        remove_samples(out, ["b/001.png", identity[:12], "nobody.png", "", "0123456789abcdef"])
-    said = str(caught.value)
-    assert "4 of 5" in said
-    assert f"{identity[:12]!r}: removed already" in said
-    assert "nobody.png" in said
-    assert "0123456789abcdef" in said
-    assert state(out) == before
-
-
-def test_a_beginning_that_several_share_is_refused(tmp_path, source):
-    out = make(tmp_path / "out", source)
-    population = OpenDataset.open(out).standing.populations[0]
-    first = [sample.tobytes().hex()[0] for sample in population.ids]
-    shared = next(digit for digit in first if first.count(digit) > 1)
-    with pytest.raises(ConfigError, match="expected the name of one sample"):
-        remove_samples(out, [shared])
-
-
-def test_removing_all_training_images_is_refused(tmp_path, source):
-    out = make(tmp_path / "out", source)
-    before = state(out)
-    with pytest.raises(ConfigError, match="training images to stay"):
-        remove_samples(out, sorted(ids_of(out, set(OpenDataset.open(out).standing.populations[0]
-                                                   .locators))))  # fmt: skip
-    with pytest.raises(ConfigError, match="expected the names"):
-        remove_samples(out, [])
-    assert state(out) == before
-
-
-def test_naming_one_twice_removes_it_once(tmp_path, source):
-    out = make(tmp_path / "out", source)
-    (identity,) = ids_of(out, VICTIMS[:1])
-    assert remove_samples(out, [VICTIMS[0], identity]).removed == (identity,)
-
-
 def test_statistics_of_the_old_training_part_are_not_taken_for_the_new(tmp_path, source):
     out = make(tmp_path / "out", source)
     OpenDataset.open(out).standardizer("featurewise")
@@ -446,14 +345,3 @@ def test_the_first_build_command_does_not_bring_it_back(tmp_path, source):
     with pytest.raises(PlanConflictError):
         make(out, source)
     assert contents(out) == before
-
-
-def test_the_command_line_reads_names_from_a_file(tmp_path, source, capsys):
-    out = make(tmp_path / "out", source)
-    (tmp_path / "withdrawn.txt").write_text("a/004.png\n\nb/011.png\n")
-    arguments = ["--samples-file", str(tmp_path / "withdrawn.txt"), "--workers", "1"]
-    assert main(["remove", str(out), "--sample", "a/006.png", *arguments]) == 0
-    said = capsys.readouterr().out
-    assert "removed 3 images" in said
-    assert "materialize gc" in said
-    assert len({key[0] for key in stored_images(out)}) == 19
