@@ -65,7 +65,8 @@ def build(  # noqa: PLR0913  # one keyword for each option that people use
             are of the largest), a number, or a number for each class by name.
         balance_cap: most draws of an image in an epoch, on average over its class.
         folds: how many folds will be trained on: a step that mixes images then takes partners from
-            an image's own fold, so that none that is held out is mixed into another.
+            an image's own fold, so that none that is held out is mixed into another. Without such a
+            step they change nothing, and the report warns of it.
         fold_seed: which folds of that number.
         split: cut a source without splits of its own, such as ``0.8/0.1/0.1``; for another cut of
             that kind, ``ScanOptions(division=…)`` in ``options``, which is taken instead.

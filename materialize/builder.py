@@ -72,8 +72,7 @@ def build_dataset(
     )
     check_feasible(used, recipe, population)
     check_code(used)
-    if not used.is_mixing:
-        recipe = replace(recipe, folds=None)  # folds are dealt when a dataset is read
+    recipe, folds_notes = _without_idle_folds(recipe, used)
     population = with_folds(population, recipe.folds)
     rehearse(opened, used, recipe, population)
     plan = first_plan(used, recipe, population, options.scan.exclude)
@@ -88,8 +87,26 @@ def build_dataset(
     note_source(directory, opened)
     if estimate is not None:
         write_file(directory / ESTIMATE_FILE, estimate)
-    job = Production(directory, opened, used, plan, (population,), work, (), noted(opened))
+    job = Production(
+        directory, opened, used, plan, (population,), work, (), (*noted(opened), *folds_notes)
+    )
     return job.run(options, started, progress)
+
+
+def _without_idle_folds(recipe: Recipe, pipeline: Pipeline) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe without folds where no step mixes images, and what is to be said of that.
+
+    That is no error: whoever names the folds gets a dataset that can be trained on them, and the
+    same job file serves `check`, which deals and looks at them.
+    """
+    if recipe.folds is None or pipeline.is_mixing:
+        return recipe, ()
+    note = (
+        f"no step of the pipeline mixes images, so the {recipe.folds[0]} folds changed nothing "
+        "that is stored; folds are dealt when a dataset is read, and training on any number of them "
+        "needs no option of a build"
+    )
+    return replace(recipe, folds=None), (note,)
 
 
 def _foreseen(

@@ -123,6 +123,7 @@ def finish(dataset: str, as_json: bool) -> None:
 
 def _print(report: Any, as_json: bool, job: Job) -> None:
     """The summary of a complete dataset, or where a part stands."""
+    from materialize.commands.notices import notify
     from materialize.commands.output import print_json
     from materialize.commands.tables import print_summary
     from materialize.summary import summarize
@@ -136,8 +137,10 @@ def _print(report: Any, as_json: bool, job: Job) -> None:
         return
     if as_json:
         facts = {"directory": report.directory, "part": job.part, "num_built": report.num_built}
-        print_json(facts | {"seconds": report.seconds})
+        print_json(facts | {"seconds": report.seconds, "warnings": report.warnings})
     else:
+        for warning in report.warnings:
+            notify(warning)
         click.echo(
             f"part {job.part} is built ({report.num_built} shards in {report.seconds:.1f} s); "
             f"when all parts are: materialize finish {report.directory}"

@@ -102,6 +102,25 @@ def test_no_time_ends_with_75_and_the_next_run_goes_on(run, photos, tmp_path, mo
     assert run(*build_arguments(photos, tmp_path / "out"))[0] == ExitCode.DONE
 
 
+def test_folds_of_a_pipeline_that_mixes_nothing_are_answered(run, photos, tmp_path):
+    """They change no byte; so say a build, a part of one, and a job file."""
+    job = tmp_path / "job.toml"
+    job.write_text(
+        'source = "photos.npz"\npipeline = "cifar10"\ncopies = 2\nseed = 7\nworkers = 1\n'
+        'folds = 5\noutput = "by-file"\n'
+    )
+    code, _, err = run("build", "--job", job)
+    assert code == ExitCode.DONE
+    assert "so the 5 folds changed nothing" in err
+    _, _, err = run(*build_arguments(photos, tmp_path / "parts", part="1/2", folds=3))
+    assert "so the 3 folds changed nothing" in err
+    _, out, _ = run(*build_arguments(photos, tmp_path / "whole", folds=4), "--json")
+    assert "so the 4 folds changed nothing" in json.loads(out)["warnings"][0]
+    run(*build_arguments(photos, tmp_path / "without"))
+    digests = {load_latest(tmp_path / name).digest() for name in ("by-file", "whole", "without")}
+    assert len(digests) == 1
+
+
 def test_parts_are_published_by_finish(run, photos, tmp_path):
     out = tmp_path / "out"
     code, said, _ = run(*build_arguments(photos, out, part="1/2"))
