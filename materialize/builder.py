@@ -103,8 +103,8 @@ def _without_idle_folds(recipe: Recipe, pipeline: Pipeline) -> tuple[Recipe, tup
         return recipe, ()
     note = (
         f"no step of the pipeline mixes images, so the {recipe.folds[0]} folds changed nothing "
-        "that is stored; folds are dealt when a dataset is read, and training on any number of them "
-        "needs no option of a build"
+        "that is stored; folds are dealt when a dataset is read, and training on any number of "
+        "them needs no option of a build"
     )
     return replace(recipe, folds=None), (note,)
 

@@ -108,8 +108,8 @@ SECTIONS: Mapping[str, Sequence[_Decorator[Any]]] = {
         _option("balance_cap", "Most draws of an image in an epoch, on average over its class.",
                 type=int, metavar="N"),
         _option("folds", "How many folds will be trained on: images are then mixed (mixup, cutmix) "
-                "with those of their own fold alone; other pipelines need none before a dataset is read. "
-                "`check` deals and looks at them.",
+                "with those of their own fold alone; other pipelines need none before a dataset is "
+                "read. `check` deals and looks at them.",
                 type=int, metavar="N"),
         _option("fold_seed", "Which folds of that number.", type=int, metavar="N"),
         _option("storage", "What is stored of an image: pixels (its copies), prefix (untouched and "
