@@ -18,7 +18,7 @@ from materialize.recipe import Recipe
 from materialize.shards.columns import columns_of
 from materialize.sources.targets import TargetSchema
 from pipelines.objects import Objects
-from tests.target_cases import KINDS, SIZE, TargetedArrays
+from tests.target_cases import FIELDS, KINDS, SCHEMA, SIZE, TargetedArrays
 
 RECIPE = Recipe(copies=2, originals=True, shard_bytes=4 * SIZE * SIZE * 3)
 BOTH = TargetSchema(KINDS, ("mask", "rim"))
@@ -99,6 +99,26 @@ def test_a_tfrecord_has_the_features_of_object_detection(dataset, stored, tmp_pa
     assert np.allclose(np.concatenate(xmax), objects.boxes[:, 2] / SIZE)
     first = records[0].features.feature["image/mask/encoded"].bytes_list.value
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(first[0]))), masks[0, :, :, 0])
+
+
+def test_a_tfrecord_has_the_fields_and_weights_of_its_images(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    build_dataset(TargetedArrays(6, schema=SCHEMA), tmp_path / "d", "cifar10", Recipe(copies=2))
+    options = LoaderOptions(shuffle="none", threads=0)
+    with StreamingLoader(tmp_path / "d", batch_size=12, per_epoch="all", options=options) as loader:
+        (batch,) = loader.epoch(0)
+    export_dataset(tmp_path / "d", tmp_path / "out", to="tfrecord")
+    files = sorted(map(str, (tmp_path / "out").glob("*.tfrecord")))
+    read = [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(files)]
+    found = {
+        field.name: [record.features.feature[f"field/{field.name}"] for record in read]
+        for field in FIELDS
+    }
+    names = np.array(FIELDS[1].names)[batch.fields["stain"]]
+    assert [one.bytes_list.value[0].decode() for one in found["stain"]] == names.tolist()
+    for name in ("tags", "measures", "weight"):
+        numbers = np.array([one.float_list.value for one in found[name]], np.float32)
+        assert np.array_equal(numbers, batch.fields[name].reshape(12, -1))
 
 
 @pytest.mark.parametrize("storage", ["prefix", "recipe"])

@@ -1,12 +1,14 @@
 """Folds, removal, explanation, damage, exports and training of datasets that mix images."""
 
 import csv
+from functools import partial
 
 import numpy as np
 import pytest
 
 import materialize
 from materialize.accounting.kinds import account_files
+from materialize.builder import build_dataset
 from materialize.collection import collect_garbage
 from materialize.contrast.job_files import parse_contrast
 from materialize.contrast.running import run_contrast
@@ -25,6 +27,7 @@ from materialize.recipe import Recipe
 from materialize.shards.reader import ShardReader
 from materialize.shards.untrusted import check_soft_labels
 from materialize.sources import open_source
+from pipelines import from_dict
 from tests.contrast_cases import SMALL
 from tests.parity.test_mixed_datasets import (
     CLASSES,
@@ -261,6 +264,25 @@ def test_training_is_the_same_from_shards_and_on_the_fly(dataset):
         model = small_model(loader)
         digests.add(fit(model, loader, settings).weights_digest)
     assert len(digests) == 1
+
+
+def test_training_with_cutmix_alone_is_the_same_in_every_arm(tmp_path):
+    """Two steps an epoch; without cutmix they end elsewhere."""
+    from materialize.training.fitting import fit
+    from materialize.training.settings import TrainingSettings
+
+    turned = {"transform": "rotation", "max_deg": 20}
+    cut, whole = (from_dict({"step": s}) for s in ([turned, {"transform": "cutmix"}], [turned]))
+    build_dataset(pictures(), tmp_path / "d", cut, Recipe(copies=2, seed=SEED, originals=True))
+    given = {"batch_size": 24}
+    on_the_fly = partial(AugmentingLoader, pictures(), augmentation_seed=SEED, **given)
+    loaders = (
+        StreamingLoader(tmp_path / "d", **given), on_the_fly(cut),
+        PrefixLoader(tmp_path / "d", **given), on_the_fly(whole),
+    )  # fmt: skip
+    settings = TrainingSettings(epochs=2, **given)
+    offline, *others = (fit(small_model(one), one, settings).weights_digest for one in loaders)
+    assert [digest == offline for digest in others] == [True, True, False]
 
 
 @pytest.mark.parametrize("kind", ["stratified", "plain"])

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from materialize.audit.proof import ProofReport, ProofRun, prove
+from materialize.audit.proof import ProofReport, ProofRun, dataset_digest, prove
 from materialize.audit.subprocesses import can_kill, masked_features, run_and_kill, run_child
+from materialize.builder import build_dataset
 from materialize.cli import main
 from materialize.errors import ConfigError, MaterializeError, SourceError
 from materialize.population import Population, ScanOptions
 from materialize.recipe import Recipe
 from materialize.sources import open_source
 from materialize.sources.subset import Subset
+from materialize.sources.targets import TargetSchema
 from tests.jobs import MoodyPhotos, leftovers, photos
+from tests.target_cases import KINDS, TargetedArrays
 
 needs_groups = pytest.mark.skipif(not can_kill(), reason="this system has no process groups")
 
@@ -79,6 +82,18 @@ def test_a_source_that_looks_different_in_every_process_is_found_out(tmp_path, m
     assert "8 workers, threading" not in different
     assert "DIFFERENT" in report.table()
     assert "cannot kill" in report.left_out[0]
+
+
+def test_masks_and_objects_are_part_of_a_proof(tmp_path, monkeypatch):
+    monkeypatch.setattr("materialize.audit.proof.can_kill", lambda: False)
+    source = TargetedArrays(12, schema=TargetSchema(KINDS, ("mask",)))
+    report = prove(source, "cifar10", Recipe(copies=1), limit=6, directory=tmp_path)
+    assert report.is_proven
+    build_dataset(source, tmp_path / "d", "cifar10", Recipe(copies=1))
+    before = dataset_digest(tmp_path / "d")
+    (mask,) = (tmp_path / "d").glob("shards/copy-mask-*")
+    mask.write_bytes(mask.read_bytes()[:-1] + b"x")
+    assert dataset_digest(tmp_path / "d") != before
 
 
 @pytest.mark.parametrize("limit", [0, -3])
