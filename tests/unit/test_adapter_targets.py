@@ -63,6 +63,8 @@ def test_by_default_there_is_a_dict_of_everything(dataset):
         (Form(one_hot=False, targets="masks"), "expected some of label, mask"),
         (Form(one_hot=False, targets=("mask", "depth")), "depth"),
         (Form(one_hot=False, max_objects=0), "max_objects"),
+        (Form(one_hot=False, max_objects=2, is_ragged=True), "ragged: expected objects among"),
+        (Form(one_hot=False, targets="mask", is_ragged=True), "ragged: expected objects among"),
     ],
 )
 def test_targets_that_cannot_be_handed_on_are_refused(dataset, form, words):
@@ -99,6 +101,23 @@ def test_tf_elements_are_as_their_spec_says(dataset):
         for element, batch in zip(elements.as_numpy_iterator(), batches, strict=True):
             for name, array in expected(batch, 3).items():
                 assert np.array_equal(element[1][name], array)
+
+
+@pytest.mark.parametrize("targets", [None, "boxes"])
+def test_tf_elements_may_be_ragged(dataset, targets):
+    tf = pytest.importorskip("tensorflow")
+    with loader(dataset) as made:
+        elements = as_tf_dataset(made, ragged=True, targets=targets)
+        batches = list(made.epoch(0))
+        for (_, beside), batch in zip(elements, batches, strict=True):
+            boxes = beside if targets else beside["boxes"]
+            assert isinstance(boxes, tf.RaggedTensor)
+            assert np.array_equal(boxes.row_splits, batch.objects.offsets)
+            assert np.array_equal(boxes.values, batch.objects.boxes)
+            if not targets:
+                assert np.array_equal(beside["keypoints"].values, batch.objects.keypoints)
+                assert np.array_equal(beside["mask"], batch.masks)
+    assert len({batch.objects.num_objects for batch in batches}) > 1
 
 
 @pytest.mark.parametrize("adapter", [as_torch_dataset, as_torch_samples])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -13,7 +13,7 @@ from materialize.loader.batches import Batch, Labelled, Labels, soft_labels
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 from materialize.sources.targets import Field
-from pipelines.objects import padded
+from pipelines.objects import Objects, padded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,17 @@ class Form:
     always come third, behind the images and their targets."""
     max_objects: int | None = None
     """M, at least 1: needed for objects. What an image has beyond it is left out."""
+    is_ragged: bool = False
+    """Whether objects are handed on as `Ragged`, all of them, instead of padded."""
+
+
+class Ragged(NamedTuple):
+    """What m objects of n images have, one image after another."""
+
+    values: NDArray[Any]
+    """(m, …)"""
+    row_splits: NDArray[np.int64]
+    """(n + 1,) image i has the values from row_splits[i] to row_splits[i + 1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Targets:
     """What is handed on; nothing where images go alone."""
     is_dict: bool = False
     max_objects: int = 0
+    """0 where objects are not padded."""
     fields: tuple[Field, ...] = ()
     """Those that are handed on."""
     weight: str | None = None
@@ -73,12 +85,19 @@ class Targets:
             chosen = "label" if num_classes else ()
         names = there if chosen is None else (chosen,) if isinstance(chosen, str) else tuple(chosen)
         _check_names(names, there)
-        if any(name in _OF_OBJECTS for name in names) and form.max_objects is None:
+        has_objects = any(name in OF_OBJECTS for name in names)
+        if has_objects and form.max_objects is None and not form.is_ragged:
             raise ConfigError(
                 "max_objects: expected how many objects an image may have, since models want "
                 "arrays of one shape, got nothing; give a number, or leave objects out with "
                 "targets=",
                 {"name": "max_objects", "expected": "a number", "found": None},
+            )
+        if form.is_ragged and (form.max_objects is not None or not has_objects):
+            raise ConfigError(
+                "ragged: expected objects among the targets and no max_objects beside it, got "
+                f"{', '.join(names) or 'none'} and max_objects {form.max_objects}; leave one out",
+                {"name": "ragged", "expected": "objects", "found": names},
             )
         most = (
             0
@@ -93,9 +112,7 @@ class Targets:
             num_classes, form.one_hot or loader.is_mixing, names, is_dict, most, fields, weight,
         )  # fmt: skip
 
-    def beside(
-        self, batch: Batch, dtype: DTypeLike = np.int32
-    ) -> NDArray[Any] | dict[str, NDArray[Any]] | None:
+    def beside(self, batch: Batch, dtype: DTypeLike = np.int32) -> Any:
         """What goes beside the images of a batch: an array, several by name, or None.
 
         Args:
@@ -104,17 +121,13 @@ class Targets:
         """
         if not self.names:
             return None
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, NDArray[Any] | Ragged] = {}
         if "label" in self.names and (made := self.of_batch(batch, dtype)) is not None:
             arrays["label"] = made
         if batch.masks is not None:
             arrays["mask"] = batch.masks
-        if batch.objects is not None and any(name in _OF_OBJECTS for name in self.names):
-            padding = padded(batch.objects, self.max_objects)
-            arrays |= {
-                "object_labels": padding.labels, "boxes": padding.boxes,
-                "keypoints": padding.keypoints,
-            }  # fmt: skip
+        if batch.objects is not None and any(name in OF_OBJECTS for name in self.names):
+            arrays |= self._of_objects(batch.objects)
         for field in self.fields:
             values = batch.fields[field.name]
             if field.kind != "label":
@@ -123,6 +136,20 @@ class Targets:
                 arrays[field.name] = self._of_classes(Labels(values), len(field.names), dtype)
         handed = {name: arrays[name] for name in self.names}
         return handed if self.is_dict else handed[self.names[0]]
+
+    def _of_objects(self, objects: Objects) -> dict[str, NDArray[Any] | Ragged]:
+        """Labels, boxes and keypoints, padded or ragged."""
+        if self.max_objects:
+            padding = padded(objects, self.max_objects)
+            return {
+                "object_labels": padding.labels, "boxes": padding.boxes,
+                "keypoints": padding.keypoints,
+            }  # fmt: skip
+        columns = {
+            "object_labels": objects.labels, "boxes": objects.boxes,
+            "keypoints": objects.keypoints,
+        }  # fmt: skip
+        return {name: Ragged(values, objects.offsets) for name, values in columns.items()}
 
     def of_batch(self, batch: Labelled, dtype: DTypeLike = np.int32) -> NDArray[Any] | None:
         """The targets of a batch.
@@ -160,7 +187,7 @@ class Targets:
         return None if self.weight is None else batch.fields[self.weight]
 
 
-_OF_OBJECTS = ("object_labels", "boxes", "keypoints")
+OF_OBJECTS = ("object_labels", "boxes", "keypoints")
 
 
 def _there(loader: Loader, *, has_label: bool) -> tuple[str, ...]:

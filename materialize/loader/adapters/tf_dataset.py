@@ -5,12 +5,12 @@ from contextlib import closing
 from typing import Any
 
 from materialize.libraries import load_library
-from materialize.loader.adapters.targets import Form, Targets, as_names, run_of
+from materialize.loader.adapters.targets import OF_OBJECTS, Form, Ragged, Targets, as_names, run_of
 from materialize.loader.loader import Loader
 from materialize.recipe import whole_number
 
 
-def tf_dataset(
+def tf_dataset(  # noqa: PLR0913  # each is one fact of what is handed on
     loader: Loader,
     *,
     epochs: int = 1,
@@ -19,6 +19,7 @@ def tf_dataset(
     device: str | None = None,
     targets: str | Sequence[str] | None = None,
     max_objects: int | None = None,
+    ragged: bool = False,
 ) -> Any:
     """The batches of some epochs, one after another.
 
@@ -36,6 +37,8 @@ def tf_dataset(
             the host's memory.
         targets: as in `keras_dataset`.
         max_objects: as in `keras_dataset`.
+        ragged: hand all objects on as `tf.RaggedTensor`, one row for each image, instead of padding
+            them to ``max_objects``.
 
     Returns:
         A `tf.data.Dataset` of (images, targets), with weights behind where samples have some, or of
@@ -51,10 +54,12 @@ def tf_dataset(
     tf = load_library("tensorflow", "as_tf_dataset")
     first_epoch = whole_number("first_epoch", first_epoch, 0, 2**32 - 1)
     run = range(first_epoch, first_epoch + whole_number("epochs", epochs, 1, 2**32))
-    form = Form(one_hot=one_hot, targets=as_names(targets), max_objects=max_objects)
+    form = Form(
+        one_hot=one_hot, targets=as_names(targets), max_objects=max_objects, is_ragged=ragged
+    )
     beside = Targets.of(loader, form)
     dataset = tf.data.Dataset.from_generator(
-        lambda: _elements(loader, run, beside),
+        lambda: _elements(tf, loader, run, beside),
         output_signature=_element_spec(tf, loader, beside),
     )
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(loader) * len(run)))
@@ -68,10 +73,20 @@ def tf_dataset(
     return dataset.apply(tf.data.experimental.prefetch_to_device(device))
 
 
-def _elements(loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
+def _elements(tf: Any, loader: Loader, run: range, targets: Targets) -> Iterator[Any]:
     with closing(run_of(loader, run)) as batches:  # type: ignore[type-var]
         for batch in batches:
-            yield targets.element(batch.images, targets.beside(batch), targets.weights(batch))
+            beside = targets.beside(batch)
+            if isinstance(beside, dict):
+                beside = {name: _tensor(tf, given) for name, given in beside.items()}
+            yield targets.element(batch.images, _tensor(tf, beside), targets.weights(batch))
+
+
+def _tensor(tf: Any, given: Any) -> Any:
+    """A ragged tensor of what is ragged; all else as it is."""
+    if not isinstance(given, Ragged):
+        return given
+    return tf.RaggedTensor.from_row_splits(given.values, given.row_splits)
 
 
 def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
@@ -79,10 +94,10 @@ def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
     images = tf.TensorSpec((num_images, *loader.image_shape), loader.image_dtype)
     if not targets.names:
         return images
-    kinds, most = loader.object_kinds, targets.max_objects
+    kinds, most = loader.object_kinds, targets.max_objects or None
     num_keypoints = 0 if kinds is None else len(kinds.keypoint_names)
     label = ((targets.num_classes,), tf.float32) if targets.one_hot else ((), tf.int32)
-    every: dict[str, tuple[tuple[int, ...], Any]] = {
+    every: dict[str, tuple[tuple[int | None, ...], Any]] = {
         "label": label,
         "mask": (loader.mask_shape or (), tf.uint8),
         "object_labels": ((most,), tf.int32),
@@ -94,7 +109,10 @@ def _element_spec(tf: Any, loader: Loader, targets: Targets) -> Any:
         is_label, kind = field.kind == "label", tf.float32 if targets.one_hot else tf.int32
         every[field.name] = (numbers, kind) if is_label else (field.shape, tf.float32)
     specs = {
-        name: tf.TensorSpec((num_images, *every[name][0]), every[name][1]) for name in targets.names
+        name: tf.RaggedTensorSpec((num_images, *shape), dtype, ragged_rank=1)
+        if most is None and name in OF_OBJECTS
+        else tf.TensorSpec((num_images, *shape), dtype)
+        for name, (shape, dtype) in ((name, every[name]) for name in targets.names)
     }
     beside = specs if targets.is_dict else specs[targets.names[0]]
     return targets.element(images, beside, tf.TensorSpec((num_images,), tf.float32))
