@@ -1,10 +1,11 @@
 """Whatever the classes and their targets, an epoch shows exactly what was asked for."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materialize.loader.holders import Holders
+from materialize.loader.holders import Holders, _count
 from materialize.loader.order import EpochOrder, OrderOptions, Visits
 from materialize.loader.turns import _MOST_IN_NUMPY, _ROWS_AT_ONCE, Turns
 from materialize.population.rates import NO_RANK, Rates
@@ -133,8 +134,23 @@ def test_holders_count_who_has_a_copy(numbers, first):
     for copy in range(-1, 5):
         places = np.flatnonzero(num_copies > copy)
         places = places[places >= first]
-        found = holders.between(np.full(len(places), first), places, np.full(len(places), copy))
-        assert found.tolist() == list(range(len(places)))
+        asked = (np.full(len(places), first), places, np.full(len(places), copy))
+        counts = np.empty(len(places), np.int64)
+        assert _count(holders.numbers, holders.bits, holders.before, *asked, counts)
+        assert counts.tolist() == list(range(len(places)))
+        found, all_have_it = holders.counted_in_numpy(*asked)
+        assert all_have_it
+        assert np.array_equal(found, counts)
+
+
+def test_who_lacks_a_copy_is_not_counted():
+    holders = Holders.of(np.array([2, 1]))
+    for place, copy in ((1, 1), (0, 2)):
+        asked = np.array([[0], [place], [copy]])
+        assert not holders.counted_in_numpy(*asked)[1]
+        assert not _count(holders.numbers, holders.bits, holders.before, *asked, asked[0])
+        with pytest.raises(IndexError, match="copies that these rows have"):
+            holders.between(*asked)
 
 
 def test_ranks_outside_training_have_no_draws():
