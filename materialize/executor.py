@@ -6,9 +6,11 @@ killed a second time is not bad luck: the sources in flight are tried alone unti
 is found and named. It is never dropped, because what kills depends on the machine.
 """
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -18,10 +20,11 @@ from materialize.job import Done, Workshop, run_task
 from materialize.manifest import SHARDS_DIRECTORY
 from materialize.parallel import BrokenProcessPool, spread
 from materialize.partners import Pairing, PartnerPools
-from materialize.planning import Task, held_rows, rows_of
+from materialize.planning import Task, estimated_bytes, held_rows, rows_of
 from materialize.population import Population
 from materialize.population.scan_workers import ScanTask, killer_named
 from materialize.receipts import RECEIPTS_DIRECTORY
+from materialize.shared_images import SharedImages
 from pipelines import PipelineError
 from pipelines.rendering import Pool
 from pipelines.user_code import user_code_of
@@ -97,6 +100,8 @@ def execute(
         ConfigError: joblib has no such backend here.
         RecordReadError: a source kills the process that decodes it.
     """
+    if pools is not None and not all(task.partner_stock for task in tasks):
+        workshop = replace(workshop, shared=_shared(workshop, tasks, pools))
     left = dict(enumerate(tasks))
     shards: list[Done] = []
     errors: list[Exception] = []
@@ -116,6 +121,13 @@ def execute(
     if errors:
         raise _failure(errors)
     return shards
+
+
+def _shared(workshop: Workshop, tasks: Sequence[Task], pools: PartnerPools) -> SharedImages | None:
+    """Room for whoever may be mixed into an image: every task needs some of all of them."""
+    is_one_disk = workshop.directory.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev
+    spare_bytes = estimated_bytes(tasks) if is_one_disk else 0  # the shards come first
+    return SharedImages.of(pools.population, workshop.pipeline, spare_bytes)
 
 
 def _sweep(workshop: Workshop) -> None:

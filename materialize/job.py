@@ -32,6 +32,7 @@ from materialize.room import PIXELS_AT_ONCE, room_for
 from materialize.shards.columns import field_column
 from materialize.shards.layout import ShardEntry, ShardSpec
 from materialize.shards.writer import OpenShard, ShardWriter
+from materialize.shared_images import SharedImages
 from materialize.sources import Source
 from materialize.stock import ORIGINAL, Stock
 from materialize.targets import PreparedTargets, move_targets, prepare_targets
@@ -60,6 +61,9 @@ class Workshop:
     promised: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 that shards must have, by file: what a manifest says of those it names. A shard
     that comes out otherwise is not stored."""
+    shared: SharedImages | None = None
+    """Where all workers find the images that tasks have in common; None where each task decodes
+    its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +290,14 @@ def _prepared(workshop: Workshop, stock: Stock, rows: Population) -> Arena:
         SourceError: neither is there.
         MaterializeError: whatever `decoded` and `Stock.fill` raise.
     """
-    if not stock.holds(ORIGINAL):
-        return decoded(_source(workshop), workshop.pipeline, rows)
-    return _stored_originals(stock, rows, np.dtype(rows.dtype), is_mask=False)
+    if stock.holds(ORIGINAL):
+        return _stored_originals(stock, rows, np.dtype(rows.dtype), is_mask=False)
+    decode = partial(decoded, _source(workshop), workshop.pipeline)
+    if workshop.shared is not None:
+        places = workshop.shared.places(rows.ids)
+        if (places >= 0).all():
+            return workshop.shared.prepared(places, lambda some: decode(take_rows(rows, some)))
+    return decode(rows)
 
 
 def _prepared_targets(

@@ -14,6 +14,7 @@ from materialize.estimation.clock import (
     BuildTime,
     Reading,
     build_time,
+    partners_decoded,
     peak_memory,
     read_s_per_image,
 )
@@ -189,7 +190,9 @@ def _stated(
     workers = inquiry.crew.workers
     memory = 0
     if machine.pace is not None:
-        memory = peak_memory(there, census, machine.pace, recipe.codec, workers)
+        memory = peak_memory(
+            there, census, forecast.pipeline, machine.pace, recipe.codec, workers
+        )  # fmt: skip
     codecs = tuple(
         _codec(forecast, machine, name, inquiry, before_s)
         for name in names
@@ -228,10 +231,11 @@ def _build_time(
     scan_s = before_s.get("scan", 0.0)
     if machine.pace is None:
         return BuildTime(scan_s=scan_s, start_s=0.0, load_s=0.0, shards_s=0.0, rest_s=0.0)
+    layouts, census = forecast.layouts(replace(forecast.recipe, codec=codec)), forecast.census
     time = build_time(
-        forecast.layouts(replace(forecast.recipe, codec=codec)), machine.pace,
-        machine.extra_row_s(forecast, codec), inquiry.crew.workers, scan_s=scan_s,
-        num_images=forecast.census.num_images,
+        layouts, machine.pace, machine.extra_row_s(forecast, codec), inquiry.crew.workers,
+        scan_s=scan_s, num_images=census.num_images,
+        num_partners=partners_decoded(layouts, census, forecast.pipeline),
     )  # fmt: skip
     return replace(time, start_s=time.start_s + before_s.get("start", 0.0))
 

@@ -8,9 +8,13 @@ import numpy as np
 
 from materialize.estimation.census import Census, SplitLayout
 from materialize.estimation.pace import Pace
+from materialize.feasibility import prepared_canvas
+from materialize.partner_images import PARTNER_BYTES
 from materialize.room import DECODED_BYTES_IN_MEMORY
 from materialize.shards.codecs import find_codec
 from materialize.shards.columns import Column
+from materialize.shared_images import SHARED_BYTES
+from pipelines import Pipeline
 
 _ACCEPTED_IDLE_SHARE = 0.1
 """As `materialize.planning.shared_out` has it."""
@@ -63,6 +67,7 @@ def build_time(
     *,
     scan_s: float,
     num_images: int,
+    num_partners: int = 0,
 ) -> BuildTime:
     """How long a build takes.
 
@@ -73,10 +78,12 @@ def build_time(
         workers: as many as the pace was measured with.
         scan_s: wall seconds of the scan before it.
         num_images: sources.
+        num_partners: from `partners_decoded`.
     """
     runs = {layout.split: layout for layout in layouts}
     tasks = sum(layout.num_runs for layout in runs.values())
-    load = sum(layout.num_sources for layout in runs.values()) * pace.load_s
+    num_sources = sum(layout.num_sources for layout in runs.values())
+    load = (num_sources + num_partners) * pace.load_s
     shards = sum(
         layout.num_shards * pace.shard_s
         + layout.num_rows * layout.num_copies * max(pace.row_s[layout.kind] + extra_row_s, 0.0)
@@ -95,14 +102,35 @@ def build_time(
     )
 
 
+def partners_decoded(layouts: Sequence[SplitLayout], census: Census, pipeline: Pipeline) -> int:
+    """How many images are decoded, at most, because others of another run are mixed with them.
+
+    Args:
+        layouts: the shards of a build.
+        census: who is in it.
+        pipeline: of the build.
+    """
+    return sum(
+        layout.num_runs * _partners_of_run(layout)
+        for layout in layouts
+        if layout.kind == "copy" and pipeline.is_mixing and not _is_shared(layout, census, pipeline)
+    )
+
+
 def peak_memory(
-    layouts: Sequence[SplitLayout], census: Census, pace: Pace, codec: str, workers: int
+    layouts: Sequence[SplitLayout],
+    census: Census,
+    pipeline: Pipeline,
+    pace: Pace,
+    codec: str,
+    workers: int,
 ) -> int:
     """Bytes of all processes of a build together, mapped files not counted.
 
     Args:
         layouts: its shards.
         census: who is in it.
+        pipeline: of the build.
         pace: knows what a worker takes by itself.
         codec: of the build.
         workers: 1 works in the process itself.
@@ -112,11 +140,10 @@ def peak_memory(
     for layout in layouts:
         rows = min(layout.run_rows, layout.num_rows)
         shape = layout.template.image_shape
-        decoded = rows * _prepared_bytes(census, layout)
         pixels = rows * layout.template.row_bytes
         # Encoded shards are staged, and then written into memory that grows by doubling.
         buffers = pixels + 2**16 if find_codec(codec).is_raw else 2 * pixels
-        in_memory = decoded if decoded <= DECODED_BYTES_IN_MEMORY else 0
+        in_memory = _decoded_in_memory(layout, census, pipeline)
         most = max(most, in_memory + buffers + int(np.prod(shape)))
     num_shards = sum(layout.num_shards for layout in layouts)
     parent = len(example) and census.num_images * _POPULATION_BYTES + num_shards * _ENTRY_BYTES
@@ -124,12 +151,33 @@ def peak_memory(
     return parent + workers_bytes + (pace.parent_bytes if workers > 1 else 0)
 
 
-def _prepared_bytes(census: Census, layout: SplitLayout) -> int:
-    """Of one source as it is kept in memory, on average."""
+def _decoded_in_memory(layout: SplitLayout, census: Census, pipeline: Pipeline) -> int:
+    """Bytes of a run's prepared images, and of those they are mixed with."""
+    image_bytes = _prepared_bytes(layout, census, pipeline)
+    own = min(layout.run_rows, layout.num_rows) * image_bytes
+    in_memory = own if own <= DECODED_BYTES_IN_MEMORY else 0
+    if layout.kind != "copy" or not pipeline.is_mixing:
+        return in_memory
+    if _is_shared(layout, census, pipeline):
+        return 0
+    return in_memory + min(_partners_of_run(layout) * image_bytes, PARTNER_BYTES)
+
+
+def _partners_of_run(layout: SplitLayout) -> int:
+    """How many different images the copies of a run are mixed with, at most."""
+    return min(layout.run_rows * layout.num_copies, layout.num_sources)
+
+
+def _is_shared(layout: SplitLayout, census: Census, pipeline: Pipeline) -> bool:
+    """Whether images that are mixed lie in one file for all workers."""
+    return layout.num_sources * _prepared_bytes(layout, census, pipeline) <= SHARED_BYTES
+
+
+def _prepared_bytes(layout: SplitLayout, census: Census, pipeline: Pipeline) -> int:
+    """Of one source once it is prepared, on average."""
     example = census.example
-    here = example.split_rows(layout.split)
-    rows = slice(here.start, here.stop)
-    pixels = float((example.heights[rows].astype(np.int64) * example.widths[rows]).mean())
+    canvas = prepared_canvas(pipeline, example, np.array(example.split_rows(layout.split)))
+    pixels = float((canvas.heights * canvas.widths).mean())
     return int(pixels) * example.channels * np.dtype(example.dtype).itemsize
 
 

@@ -28,6 +28,7 @@ from materialize.partners import PartnerPools
 from materialize.population import Population
 from materialize.receipts import RECEIPTS_DIRECTORY
 from materialize.recipe import Recipe
+from materialize.shared_images import SharedImages
 from pipelines import Pipeline
 
 TRIAL_BYTES = 2**24
@@ -207,10 +208,11 @@ def _try(trial: _Trial) -> _Tried:
     seconds = dict.fromkeys(_shards_by_kind(trial.recipe), 0.0)
     load_s, write_s, num_bytes = 0.0, 0.0, 0
     last = time.perf_counter()
-    pools = PartnerPools.of_one(rows) if trial.workshop.pipeline.is_mixing else None
-    for done in run_task(
-        trial.workshop, task, rows, pairings_of(trial.workshop, task, rows, pools)
-    ):
+    pools, workshop = None, trial.workshop
+    if workshop.pipeline.is_mixing:
+        pools = PartnerPools.of_one(rows)
+        workshop = replace(workshop, shared=SharedImages.of(rows, workshop.pipeline))
+    for done in run_task(workshop, task, rows, pairings_of(workshop, task, rows, pools)):
         now, laps = time.perf_counter(), done.timings_s
         seconds[done.entry.spec.kind] += now - last - laps.get("decode", 0.0)
         load_s += laps.get("decode", 0.0)

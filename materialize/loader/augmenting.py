@@ -40,7 +40,8 @@ class AugmentingLoader(Loader):
             it; a population and samples of a balanced dataset have theirs already.
         balance_cap: most draws of an image in an epoch, on average over its class.
         keep_decoded: whether images are decoded once and kept; by default only arrays are, which
-            are decoded already.
+            are decoded already. Others are decoded once in an epoch; those that are mixed for each
+            image that shows them, unless all fit a temporary file of 4 GiB.
         value_range: for float32 images, the values that mean black and white.
         standardizer: makes batches float32; the one of a dataset, or of one's own statistics.
         folds: number and seed of the folds that samples are of, where a step mixes images: only
@@ -91,7 +92,10 @@ class AugmentingLoader(Loader):
         elif pools is None:
             pools = PartnerPools.of_one(with_folds(population, folds))
         mixing = mixing_of(pools, samples, steps, recipe.seed)
-        images = PreparedFromSource(opened, population, samples, steps, keep=keep_decoded)
+        images = PreparedFromSource(
+            opened, population, samples, steps, keep=keep_decoded,
+            share=mixing is not None and not keep_decoded,
+        )  # fmt: skip
         feed = RenderedFeed(
             images, samples, steps, seed=recipe.seed, image_shape=copy_shape(steps, population),
             value_range=recipe.value_range, mixing=mixing,

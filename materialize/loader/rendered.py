@@ -20,6 +20,7 @@ from materialize.planning import take_rows
 from materialize.population.identity import rows_of
 from materialize.population.table import Population
 from materialize.room import PIXELS_AT_ONCE
+from materialize.shared_images import SharedImages
 from materialize.sources.base import Source
 from materialize.targets import PreparedTargets, prepare_targets
 from pipelines import Pipeline
@@ -63,6 +64,9 @@ class PreparedFromSource:
         pipeline: its resize is applied.
         keep: whether decoded images are kept, in memory or, beyond 512 MiB, in a mapped temporary
             file: what a trainer does that holds its arrays in memory.
+        share: whether an image that was decoded is kept to the end of the epoch, where all of them
+            fit a mapped temporary file of `SHARED_BYTES`: for epochs that ask for images more than
+            once.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class PreparedFromSource:
         pipeline: Pipeline,
         *,
         keep: bool,
+        share: bool = False,
     ) -> None:
         """Decode nothing yet, unless all is kept.
 
@@ -91,11 +96,14 @@ class PreparedFromSource:
         self.spent = Spent()
         self.image_dtype = np.dtype(population.dtype)
         self._kept = self._decoded(self._population) if keep else None
+        self._shared = SharedImages.of(self._population, pipeline) if share else None
         moves = keep and population.schema.moves
         self._kept_targets = self._read_targets(self._population) if moves else None
 
     def begin_epoch(self) -> None:
-        """Nothing to prepare."""
+        """Every epoch decodes its images anew."""
+        if self._shared is not None:
+            self._shared.forget()
 
     def end_epoch(self) -> None:
         """Nothing to stop."""
@@ -108,7 +116,9 @@ class PreparedFromSource:
         """
         if self._kept is not None:
             return self._kept.take(rows)
-        return self._decoded(take_rows(self._population, rows))
+        if self._shared is not None:
+            return self._shared.prepared(rows, lambda some: self._decoded_at(rows[some]))
+        return self._decoded_at(rows)
 
     def targets(self, rows: NDArray[np.int64]) -> PreparedTargets:
         """The masks and objects of some rows of the samples, as they lie on the prepared images.
@@ -133,11 +143,14 @@ class PreparedFromSource:
 
     def close(self) -> None:
         """Let go of what is kept."""
-        self._kept = self._kept_targets = None
+        self._kept = self._kept_targets = self._shared = None
 
     def _read_targets(self, rows: Population) -> PreparedTargets:
         with self.spent.on("read"):
             return prepare_targets(self._source, self._pipeline, rows)
+
+    def _decoded_at(self, rows: NDArray[np.int64]) -> Arena:
+        return self._decoded(take_rows(self._population, rows))
 
     def _decoded(self, rows: Population) -> Arena:
         with self.spent.on("read"):

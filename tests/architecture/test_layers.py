@@ -94,7 +94,7 @@ MATERIALIZE = (
     "feasibility whereabouts",
     "inventory planning room",
     "partners",
-    "partner_images targets",
+    "partner_images shared_images targets",
     # building
     "estimation.balanced",
     "estimation.census estimation.estimates job numbering pictures.gallery placement plans",

@@ -125,6 +125,7 @@ def test_workers_and_batches_change_no_byte(dataset, tmp_path, options):
 
 def test_parts_and_little_memory_change_no_byte(dataset, tmp_path, monkeypatch):
     """Partners are decoded batch by batch where they do not fit."""
+    monkeypatch.setattr("materialize.shared_images.SHARED_BYTES", 0)
     monkeypatch.setattr("materialize.partner_images.PARTNER_BYTES", 1000)
     for part in (2, 1):
         build(tmp_path / "other", originals=True, options=BuildOptions(part=(part, 2)))
