@@ -194,12 +194,12 @@ class Bench:
         return PartnerImages(pairings, self.pipeline, self.recipe.seed, prepare)
 
     def _spec(self, drawn: Drawn) -> ShardSpec:
-        """Of a raw shard with these rows alone and nothing beside them."""
+        """Of a raw shard with these rows alone, each once, and nothing beside them."""
         options = replace(
             self.recipe, codec="raw", copies=1, storage="pixels", originals=False,
             parameters="none", shard_bytes=2**31,
         )  # fmt: skip
-        training = replace(drawn.rows, splits=np.zeros_like(drawn.rows.splits))
+        training = replace(drawn.rows, splits=np.zeros_like(drawn.rows.splits), rates=None)
         specs = [s for task in planning.tasks(self.pipeline, options, training) for s in task.specs]
         return replace(specs[0], targets=None, fields=None, partners_digest="")
 

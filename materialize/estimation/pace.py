@@ -201,9 +201,10 @@ def _all_at_once(
 
 def _try(trial: _Trial) -> _Tried:
     """Builds the shards of one trial."""
-    # One split is enough to time, and only training images have copies. They are mixed with one
-    # another whatever their folds: held-out images, which here count as training, have none.
-    rows = replace(trial.rows, splits=np.zeros_like(trial.rows.splits), folds=None)
+    # One split is enough to time, and only training images have copies; as often as any other,
+    # whatever their class. They are mixed with one another whatever their folds: held-out images,
+    # which here count as training, have none.
+    rows = replace(trial.rows, splits=np.zeros_like(trial.rows.splits), folds=None, rates=None)
     (task,) = planning.tasks(trial.workshop.pipeline, trial.recipe, rows)
     seconds = dict.fromkeys(_shards_by_kind(trial.recipe), 0.0)
     load_s, write_s, num_bytes = 0.0, 0.0, 0

@@ -1,12 +1,18 @@
 """What is planned for balanced classes is what is built."""
 
+import json
+
 import numpy as np
 import pytest
 
+from materialize.builder import build_dataset
 from materialize.errors import ConfigError
 from materialize.estimation.assembly import Inquiry
+from materialize.estimation.limits import Limits
 from materialize.estimation.planner import PlanExtent, plan_dataset
+from materialize.inventory import ESTIMATE_FILE
 from materialize.manifest import load_latest
+from materialize.production import BuildOptions
 from materialize.recipe import Recipe
 from tests.loader_cases import build
 
@@ -39,6 +45,16 @@ def test_raw_shards_are_known_to_the_byte(tmp_path, balance, cap, originals):
     assert found.stored_bytes.value == totals.num_bytes
     assert found.num_shards == totals.num_shards
     assert sum(part.value for part in found.by_class.values()) == totals.num_bytes
+
+
+@pytest.mark.parametrize("codec", ["raw", "png"])
+def test_a_build_is_estimated_where_a_class_shows_fewer_than_it_has(tmp_path, codec):
+    """Of a population that is balanced already."""
+    recipe = Recipe(copies=3, balance=7, codec=codec)
+    options = BuildOptions(limits=Limits())
+    report = build_dataset(unequal(), tmp_path, "cifar10", recipe, options=options)
+    found = json.loads((tmp_path / ESTIMATE_FILE).read_text())["stored_bytes"]
+    assert found["low"] <= report.manifest.totals.num_bytes <= found["high"]
 
 
 @pytest.mark.parametrize("codec", ["zstd", "png"])
