@@ -235,7 +235,8 @@ def _most_copies(codec: str, forecast: Forecast, wishes: Wishes, terms: StorageT
 
 
 def _reason(best: Option, left: list[Option], estimate: Estimate, wishes: Wishes) -> str:
-    among = f"of the {len(left)} codecs that may be used" if len(left) > 1 else "the only one left"
+    of_several = f"of the {len(left)} codecs that may be used"
+    among = of_several if len(left) > 1 else "the only one left"
     takes = f"{size(best.stored_bytes.value)}"
     if wishes.are_copies_open:
         cap = estimate.copies
@@ -244,7 +245,9 @@ def _reason(best: Option, left: list[Option], estimate: Estimate, wishes: Wishes
             if best.copies == cap
             else f"{best.copies + 1} copies would not fit the budget"
         )
-        return f"{best.copies} copies in {best.codec} ({takes}): {why}, {among} it allows most."
+        most = f", {of_several} it allows most" if len(left) > 1 else ""
+        copies = f"{best.copies} {'copy' if best.copies == 1 else 'copies'}"
+        return f"{copies} in {best.codec} ({takes}): {why}{most}."
     if wishes.has_budget:
         fastest = min(left, key=lambda option: option.total_s)
         other = "" if fastest is best else f"; {fastest.codec} fits too and is faster"
