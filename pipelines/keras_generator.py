@@ -215,10 +215,10 @@ class ImageDataGenerator(GeneratorProcessing):
             what is read, and what became of the values.
 
         Raises:
-            ValueError: there is no source, or a parameter has no stored form (a
-                ``preprocessing_function`` that cannot be imported, ``cval`` outside [0, 255], a
-                spline order above 1 …).
-            UserCodeError: the function fails, or gives something else for the same image.
+            ValueError: there is no source, or a parameter has no stored form (``cval`` outside
+                [0, 255], a spline order above 1 …).
+            UserCodeError: the ``preprocessing_function`` fails, or gives something else for the
+                same image.
         """
         from materialize.flows.recording import RecordingOptions, record_copies
 

@@ -171,9 +171,6 @@ class GeneratorSettings:
 
         Args:
             white: see `to_pipeline`.
-
-        Raises:
-            ParameterError: the ``preprocessing_function`` has no name by which others find it.
         """
         scale = (float(self.rescale) if self.rescale else 1.0) * white / 255.0
         function = self.preprocessing_function

@@ -21,17 +21,18 @@ _DTYPES = ("float16", "float32", "float64")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """A function by its name, and what it is called with.
+    """A function, by its name where it has one, and what it is called with.
 
     Raises:
-        ParameterError: nobody else could find the function, or an option is of another kind.
+        ParameterError: no function and no name, or an option is of another kind.
         UserCodeError: nothing is there under the name.
     """
 
     call: Any
-    """The function, or its name ``package.module:attribute``; kept as its name."""
+    """The function, or its name ``package.module:attribute``. Kept as its name if others find it by
+    that; a lambda, or a function of a script, a notebook or another function, as it is."""
     code: str = ""
-    """What the function is, see `pipelines.callables.code_of`; by default what is found now."""
+    """What a named function is, see `pipelines.callables.code_of`; by default what is found now."""
     scale: float = 1.0
     """What levels are multiplied by for the call; what it returns is divided by it."""
     channels_first: bool = False
@@ -41,15 +42,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Checks the options, and finds the function unless its state is told."""
+        if not isinstance(self.call, str) and not callable(self.call):
+            _refuse("preprocessing_function", "a function, or the name of one", repr(self.call),
+                    "correct it")  # fmt: skip
         name = self.call if isinstance(self.call, str) else name_of(self.call)
-        if name is None:
-            _refuse(
-                "preprocessing_function", "a function that other programs can import",
-                shown_name(self.call) if callable(self.call) else repr(self.call),
-                "write it with `def` at the top level of a module (no lambda, no function inside a "
-                "function, none of a script or notebook) and import it from there",
-            )  # fmt: skip
-        object.__setattr__(self, "call", name)
+        if name is not None:
+            object.__setattr__(self, "call", name)
         good = isinstance(self.scale, int | float) and 0 < self.scale < float("inf")
         for holds, option, expected, found in (
             (good, "scale", "a number above 0", self.scale),
@@ -61,11 +59,26 @@ class Preprocessing:
             if not holds:
                 _refuse(f"preprocessing: {option}", expected, repr(found), "correct it")
         object.__setattr__(self, "scale", float(self.scale))
-        if not self.code:
+        if name is not None and not self.code:
             object.__setattr__(self, "code", code_of(found_by_name(name), name, exact=False))
 
+    @property
+    def name(self) -> str:
+        """What to call the function in messages."""
+        return shown_name(self.call)
+
     def to_dict(self) -> dict[str, Any]:
-        """Name, code and the options that differ from their defaults, JSON-ready."""
+        """Name, code and the options that differ from their defaults, JSON-ready.
+
+        Raises:
+            ParameterError: nobody else could find the function.
+        """
+        if not isinstance(self.call, str):
+            _refuse(
+                "preprocessing_function", "a function that other programs can import", self.name,
+                "write it with `def` at the top level of a module (no lambda, no function inside a "
+                "function, none of a script or notebook) and import it from there",
+            )  # fmt: skip
         usual = {"scale": 1.0, "channels_first": False, "dtype": "float32"}
         given: dict[str, Any] = asdict(self)
         return {key: value for key, value in given.items() if usual.get(key) != value}
@@ -76,6 +89,8 @@ class Preprocessing:
         Raises:
             UserCodeError: it is not there, or not what it was.
         """
+        if not isinstance(self.call, str):
+            return partial(_preprocessed, self, self.call)
         function = found_by_name(self.call)
         found = code_of(function, self.call, exact=False)
         if found != self.code:
@@ -100,10 +115,10 @@ class Preprocessing:
         first, second = call(image[None]), call(image[None])
         if not np.array_equal(first, second, equal_nan=True):
             raise UserCodeError(
-                f"{self.call}: expected the same values again for the same image, got others; what "
+                f"{self.name}: expected the same values again for the same image, got others; what "
                 "is drawn at random belongs into the pipeline, as pipelines.Function of "
                 "f(image, rng)",
-                {"function": self.call, "expected": "the same values", "found": "others"},
+                {"function": self.name, "expected": "the same values", "found": "others"},
             )
 
 
@@ -131,7 +146,7 @@ def _preprocessed(
             given *= np.dtype(options.dtype).type(options.scale)
         if options.channels_first:
             given = np.ascontiguousarray(np.moveaxis(given, 2, 0))
-        values = _called(options.call, function, given)
+        values = _called(options.name, function, given)
         row[...] = np.moveaxis(values, 0, 2) if options.channels_first else values
     if options.scale != 1.0:
         out /= np.float32(options.scale)

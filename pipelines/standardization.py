@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from pipelines.errors import ParameterError
@@ -119,8 +119,11 @@ class Standardization:
         return chosen
 
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the canonical JSON of `to_dict` and the arithmetic's name."""
-        data = self.to_dict() | {"meaning": MEANING}
+        """SHA-256, in hex, of the canonical JSON of `to_dict` and the arithmetic's name.
+
+        A preprocessing function plays no part: statistics are fitted without it.
+        """
+        data = replace(self, preprocessing=None).to_dict() | {"meaning": MEANING}
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -126,9 +126,13 @@ class Standardizer:
         self._statistics = statistics
 
     def identity(self) -> dict[str, str | None]:
-        """What decides the numbers: fingerprint of the options, digest of the statistics."""
-        statistics = self._statistics
-        return {
+        """What decides the numbers: fingerprint of the options, digest of the statistics.
+
+        And a function by its name and code, where one is called.
+        """
+        statistics, function = self._statistics, self._standardization.preprocessing
+        called = {} if function is None else {"preprocessing": f"{function.name} {function.code}"}
+        return called | {
             "standardization": self._standardization.fingerprint(),
             "statistics": None if statistics is None else statistics.digest(),
         }

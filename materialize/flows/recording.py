@@ -112,7 +112,7 @@ def record_copies(
     function = standardization.preprocessing
     if function is not None:
         _rehearse(function, opened, pipeline)
-        quantisation += f"; {function.call} is called with them when they are read"
+        quantisation += f"; {function.name} is called with them when they are read"
     report = build(
         opened, output, pipeline=pipeline, copies=options.copies, seed=options.seed,
         codec=options.codec, originals=standardization.needs_statistics,

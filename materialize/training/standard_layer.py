@@ -54,7 +54,7 @@ def standardization_layers(
     if standardization.preprocessing is not None:
         raise ParameterError(
             f"standardization: expected what a model's layers can do, got a call of "
-            f"{standardization.preprocessing.call}; use OpenDataset.standardizer on batches",
+            f"{standardization.preprocessing.name}; use OpenDataset.standardizer on batches",
             {"name": "preprocessing", "expected": None, "found": standardization.preprocessing},
         )
     constants = channel_constants(standardization, statistics, image_shape[2])
