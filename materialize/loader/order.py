@@ -175,7 +175,7 @@ class EpochOrder:
         return self._items(np.arange(start, stop, dtype=np.int64))
 
     def shown(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(m,) rows and (m,) copies of some items."""
+        """(m,) rows and (m,) copies of some items, in [0, len(self))."""
         if self.rounds:
             return self._of_rounds(items)
         if len(self.copies) == 1:
@@ -192,24 +192,16 @@ class EpochOrder:
         return np.cumsum([0, *sizes])
 
     def _of_rounds(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if len(self.rounds) == 1:
-            return self._of_round(0, items)
-        numbers = np.searchsorted(self._ends, items, side="right") - 1
-        rows, copies = np.empty_like(items), np.empty_like(items)
-        for number in np.flatnonzero(np.bincount(numbers)).tolist():
-            here = numbers == number
-            rows[here], copies[here] = self._of_round(number, items[here] - self._ends[number])
+        rows, copies = np.empty(len(items), np.int64), np.empty(len(items), np.int64)
+        for one, first in zip(self.rounds, self._ends.tolist(), strict=False):
+            if one is None:
+                here = (items >= first) & (items < first + self.num_rows)
+                rows[here], copies[here] = items[here] - first, ORIGINAL
+            else:
+                one.write(items, first, rows, copies)
+        if self.are_untouched:
+            copies[:] = ORIGINAL
         return rows, copies
-
-    def _of_round(
-        self, number: int, items: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of items of one round, counted from its first."""
-        one = self.rounds[number]
-        if one is None:
-            return items, np.full(len(items), ORIGINAL, np.int64)
-        rows, copies = one.at(items)
-        return rows, np.full(len(items), ORIGINAL, np.int64) if self.are_untouched else copies
 
     def _items(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.options.shuffle == "none" or not len(places):

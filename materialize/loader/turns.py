@@ -135,51 +135,65 @@ class Round:
     def __len__(self) -> int:
         return int(self.ends[-1]) if len(self.ends) else 0
 
-    def at(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(m,) rows and (m,) draws of some items in [0, len(self)).
+    def write(
+        self,
+        items: NDArray[np.int64],
+        first: int,
+        rows: NDArray[np.int64],
+        draws: NDArray[np.int64],
+    ) -> None:
+        """Writes who stands at those of some items that are this round's, and leaves the others.
 
-        Raises:
-            IndexError: there is no such item.
+        Args:
+            items: (m,)
+            first: the number of this round's first item.
+            rows: (m,) written.
+            draws: (m,) written.
         """
-        if len(items) and not 0 <= int(items.min()) <= int(items.max()) < len(self):
-            raise IndexError(
-                f"items {items.min()} to {items.max()} are not within [0, {len(self)})"
-            )
         if not is_started() and len(items) <= _MOST_IN_NUMPY:
-            return self.at_in_numpy(items)
-        turns, (whole, rest) = self.turns, self.after
-        rows, draws = np.empty(len(items), np.int64), np.empty(len(items), np.int64)
-        _look_up(
-            items, self.ends, self.marks, self.shift, turns.starts, turns.widths, turns.owns,
-            turns.cells, whole, rest, rows, draws,
-        )  # fmt: skip
-        return rows, draws
+            self.write_in_numpy(items, first, rows, draws)
+        else:
+            turns, (whole, rest) = self.turns, self.after
+            _look_up(
+                items, first, self.ends, self.marks, self.shift, turns.starts, turns.widths,
+                turns.owns, turns.cells, whole, rest, rows, draws,
+            )  # fmt: skip
 
-    def at_in_numpy(self, items: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """What the compiled `at` gives, for the first items of a process."""
+    def write_in_numpy(
+        self,
+        items: NDArray[np.int64],
+        first: int,
+        rows: NDArray[np.int64],
+        draws: NDArray[np.int64],
+    ) -> None:
+        """What the compiled `write` does, for the first items of a process."""
         turns = self.turns
-        rows = np.searchsorted(self.ends, items, side="right")
+        here = (items >= first) & (items < first + len(self))
+        within = items[here] - first
+        row = np.searchsorted(self.ends, within, side="right")
         # Counted from the end of the row's items, which the next epoch begins with.
-        visit = turns.visits(self.after, rows) - (self.ends[rows] - items)
-        widths, own = turns.widths[rows].astype(np.int64), turns.owns[rows]
+        visit = turns.visits(self.after, row) - (self.ends[row] - within)
+        widths, own = turns.widths[row].astype(np.int64), turns.owns[row]
         whole, place = np.divmod(visit, widths)
         newest = np.where(place >= own, whole, whole - 1)
         since = (place - own) % widths
-        return rows, np.where(newest < 0, 0, (newest - since) % np.maximum(newest + 1, 1))
+        rows[here] = row
+        draws[here] = np.where(newest < 0, 0, (newest - since) % np.maximum(newest + 1, 1))
 
 
 @compiled
 def _look_up(  # noqa: PLR0913  # compiled code takes arrays, not objects
-    items: Array, ends: Array, marks: Array, shift: Int, starts: Array, widths: Array, owns: Array,
-    cells: Array, whole: Array, rest: Array, rows: Array, draws: Array,
+    items: Array, first: Int, ends: Array, marks: Array, shift: Int, starts: Array, widths: Array,
+    owns: Array, cells: Array, whole: Array, rest: Array, rows: Array, draws: Array,
 ) -> None:  # fmt: skip
-    """(m,) items in [0, ends[-1]) → (m,) rows and (m,) draws; equals `Round.at_in_numpy`.
+    """(m,) items → rows and draws of those in [first, first + ends[-1]); see `Round.write`.
 
     Two loops, because the first one's branches are hard to foretell, and behind a wrong guess
     nothing of the second one's would be fetched from memory ahead.
 
     Args:
         items: (m,)
+        first: the number of the round's first item.
         ends: (n,) of the round.
         marks: of the round.
         shift: of the round.
@@ -192,8 +206,11 @@ def _look_up(  # noqa: PLR0913  # compiled code takes arrays, not objects
         rows: (m,) written.
         draws: (m,) written.
     """
+    last = first + ends[-1] if len(ends) else first
     for index in range(len(items)):
-        item = items[index]
+        if not first <= items[index] < last:
+            continue
+        item = items[index] - first
         row, high = marks[item >> shift], marks[(item >> shift) + 1]
         while row < high:
             middle = (row + high) >> 1
@@ -203,10 +220,12 @@ def _look_up(  # noqa: PLR0913  # compiled code takes arrays, not objects
                 row = middle + 1
         rows[index] = row
     for index in range(len(items)):
+        if not first <= items[index] < last:
+            continue
         row = rows[index]
         cell, width, own = cells[row], np.int64(widths[row]), np.int64(owns[row])
         visit = whole[cell] * width + min(max(rest[cell] - starts[row], 0), width)
-        visit -= ends[row] - items[index]
+        visit -= ends[row] - (items[index] - first)
         newest, since = visit, 0
         if width > 1:  # most samples are in nobody's place
             newest = visit // width
