@@ -71,17 +71,19 @@ class NumpyArrayIterator(Iterator):
         self.data_format = data_format or keras_setting("image_data_format", "channels_last")
         images, x_misc = _separated(x)
         _check_lengths(images, y, sample_weight)
+        images = np.asarray(images)
+        _check_rank(images)
         labels = None if y is None else np.asarray(y)
         first, last = _bounds(len(images), image_data_generator.validation_split, subset)
         if subset is not None and labels is not None and not ignore_class_split:
             _check_labels(labels, last if subset == "validation" else first)
         rows = slice(first, last)
-        self.x = np.asarray(images)[rows]
+        self.x = images[rows]
         self.x_misc = [values[rows] for values in x_misc]
         self.y = None if labels is None else labels[rows]
         # Keras forgets to split the weights; they belong to their images.
         self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
-        _check_images(self.x, self.data_format)
+        _check_channels(self.x, self.data_format)
         self.image_data_generator = image_data_generator
         self.subset = subset
         self.save_to_dir, self.save_prefix, self.save_format = save_to_dir, save_prefix, save_format
@@ -185,12 +187,15 @@ def _check_labels(labels: NDArray[Any], cut: int) -> None:
         )
 
 
-def _check_images(images: NDArray[Any], data_format: str) -> None:
+def _check_rank(images: NDArray[Any]) -> None:
     if images.ndim != 4:
         raise ValueError(
             "Input data in `NumpyArrayIterator` should have rank 4. You passed an array with shape "
             f"{images.shape}"
         )
+
+
+def _check_channels(images: NDArray[Any], data_format: str) -> None:
     axis = 3 if data_format == "channels_last" else 1
     if images.shape[axis] not in {1, 3, 4}:
         warnings.warn(

@@ -46,6 +46,7 @@ FLOWS = {
     "other inputs": (((X, np.ones(10)), Y), {}),
     "short other inputs": (((X, np.ones(9)), Y), {}),
     "rank 3": ((X[0], None), {}),
+    "nothing": ((None, None), {}),
     "two channels": ((X[..., :2], None), {}),
     "unknown subset": ((X, Y), {"subset": "test"}),
     "sorted labels": ((X, np.sort(Y)), {"subset": "training"}),
