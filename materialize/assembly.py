@@ -198,7 +198,7 @@ def class_numbers(path: Path) -> dict[str, int]:
         if path.suffix == ".toml":
             pairs = list(tomllib.loads(text).items())
         else:
-            pairs = [(name, int(number)) for name, number in csv.reader(text.splitlines())]
+            pairs = [_class_number(row) for row in csv.reader(text.splitlines()) if row]
         numbers = dict(pairs)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         pairs, problem = [], str(error)
@@ -209,6 +209,13 @@ def class_numbers(path: Path) -> dict[str, int]:
             {"name": "balance", "path": str(path)},
         )
     return numbers
+
+
+def _class_number(row: list[str]) -> tuple[str, int]:
+    """A line of a CSV of classes."""
+    if len(row) != 2 or not row[1].strip().isdecimal():
+        raise ValueError(f"the line {','.join(row)!r}; a header has no place there")
+    return row[0], int(row[1])
 
 
 def _value_range(job: Job) -> tuple[float, float] | None:

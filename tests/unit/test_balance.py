@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from materialize.accounting.account import account_dataset
-from materialize.assembly import resized
+from materialize.assembly import class_numbers, resized
 from materialize.audit.explanation import explain_sample
 from materialize.audit.restoration import repair_dataset
 from materialize.audit.standing import StandingDataset
@@ -273,6 +273,13 @@ def test_a_file_gives_each_class_its_number(tmp_path, source, name, text):
     )
     assert main(["build", "--job", str(job), "--no-estimate"]) == 0
     assert stored_of_each_class(tmp_path / "out") == {"a": 26, "b": 8, "c": 6}
+
+
+def test_a_header_of_a_table_is_named(tmp_path):
+    path = tmp_path / "n.csv"
+    path.write_text("class,number\nb,4\n")
+    with pytest.raises(ConfigError, match="the line 'class,number'; a header has no place there"):
+        class_numbers(path)
 
 
 @pytest.mark.parametrize("text", ["b = 1.5", "", "b = 4\nb = 5", "b"])
