@@ -208,7 +208,7 @@ class ImageDataGenerator(GeneratorProcessing):
             split: how to cut off other parts, such as ``0.8/0.2``; None takes the first
                 ``validation_split`` of arrays.
             workers: processes that write at once.
-            codec: ``raw``, ``bitshuffle-zstd``, ``zstd`` or ``gzip``.
+            codec: as `materialize.build` takes it.
 
         Returns:
             A `materialize.flows.recording.Recording`: the report, the pipeline, how to standardise
