@@ -128,10 +128,16 @@ def _sizes(manifest: Manifest) -> tuple[int, ...]:
 
 
 def _epoch_sizes(manifest: Manifest) -> tuple[int, ...]:
-    """Of the shards that the first epoch reads: copy 0, or the untouched images without copies."""
+    """Of the shards that the first epoch reads, or the untouched images without copies.
+
+    That is copy 0 and, where classes are balanced, as many as an epoch shows of the rarest.
+    """
     training = [entry for entry in manifest.shards if entry.spec.split == "train"]
-    copies = [entry for entry in training if entry.spec.kind == "copy" and entry.spec.copy == 0]
-    return tuple(entry.num_bytes for entry in copies or training)
+    copies = [entry for entry in training if entry.spec.kind == "copy"]
+    stored = 1 + max((entry.spec.copy for entry in copies), default=0)
+    shown = -(-stored // manifest.copies)
+    first = [entry for entry in copies if entry.spec.copy < shown]
+    return tuple(entry.num_bytes for entry in first or training)
 
 
 def _sentence(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from materialize.accounting.account import account_dataset
+from materialize.accounting.bills import bill_dataset
+from materialize.accounting.prices import read_prices
 from materialize.assembly import class_numbers, resized
 from materialize.audit.explanation import explain_sample
 from materialize.audit.restoration import repair_dataset
@@ -273,6 +275,17 @@ def test_a_file_gives_each_class_its_number(tmp_path, source, name, text):
     )
     assert main(["build", "--job", str(job), "--no-estimate"]) == 0
     assert stored_of_each_class(tmp_path / "out") == {"a": 26, "b": 8, "c": 6}
+
+
+def test_a_bill_reads_what_an_epoch_shows(tmp_path):
+    """Ten of each class: one of which there are two is shown five times."""
+    images = np.zeros((12, 8, 8, 3), np.uint8)
+    images[:, 0, 0, 0] = np.arange(12)
+    labels = np.array([0] * 10 + [1] * 2)
+    build_dataset((images, labels), tmp_path, "cifar10", Recipe(copies=2, balance="max"))
+    loader = StreamingLoader(tmp_path, batch_size=20)
+    copies = {int(copy) for batch in loader.epoch(0) for copy in batch.copies}
+    assert bill_dataset(tmp_path, read_prices()).epoch_shards == len(copies) == 5
 
 
 def test_a_header_of_a_table_is_named(tmp_path):
