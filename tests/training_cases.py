@@ -7,6 +7,7 @@ from materialize.loader.loader import Loader
 from materialize.loader.order import OrderOptions, Visits
 from materialize.loader.pace import Pace
 from materialize.loader.samples import Samples
+from materialize.sources.targets import NO_TARGETS, Field, TargetSchema
 from materialize.training.models import make_model
 from materialize.training.settings import TrainingSettings
 
@@ -36,13 +37,21 @@ class ArrayFeed:
         pass
 
 
-def make_samples(count, *, split="train", classes=CLASSES, first=0, labels=None):
-    """Samples with ids ``first`` … in ascending order, classes in turn."""
+def make_samples(count, *, split="train", classes=CLASSES, first=0, labels=None, weights=None):
+    """Samples with ids ``first`` … in ascending order, classes in turn.
+
+    ``weights`` are of classes, and become a field of their images.
+    """
     ids = np.zeros((count, 16), np.uint8)
     ids[:, 14:] = np.arange(first, first + count, dtype=">u2").view(np.uint8).reshape(-1, 2)
     if labels is None:
         labels = np.arange(count) % max(len(classes), 1)
-    return Samples(split, ids, np.asarray(labels, np.int32), classes, np.arange(count))
+    labels = np.asarray(labels, np.int32)
+    fields, schema = {}, NO_TARGETS
+    if weights is not None:
+        fields = {"weight": np.asarray(weights, np.float32)[labels]}
+        schema = TargetSchema(fields=(Field("weight", "weight"),))
+    return Samples(split, ids, labels, classes, np.arange(count), fields, schema)
 
 
 def make_images(labels, *, shape=SHAPE, seed=0, dtype=np.uint8):

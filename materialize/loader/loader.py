@@ -320,7 +320,12 @@ class Loader:
         """JSON-ready: everything that decides the batches."""
         ranks = {"rank": self._pace.rank, "world_size": self._pace.world_size}
         remainder = {"drop_remainder": self._pace.drop_remainder}
-        return {
+        weight = self.samples.schema.weight
+        weighted = {}
+        if weight is not None:
+            values = np.ascontiguousarray(self.samples.fields[weight], "<f4")
+            weighted = {"sample_weights": sha256_hex(values.data)}
+        return weighted | {
             "batch_size": self.batch_size, **self._epochs.identity(), **ranks, **remainder,
             "source": self._source,
             "labels": sha256_hex(np.ascontiguousarray(self.samples.labels, "<i4").data),

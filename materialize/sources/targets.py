@@ -98,6 +98,11 @@ class TargetSchema:
             )
 
     @property
+    def weight(self) -> str | None:
+        """The name of the field that says what each image counts, if there is one."""
+        return next((field.name for field in self.fields if field.kind == "weight"), None)
+
+    @property
     def moves(self) -> bool:
         """Whether anything moves with the pixels."""
         return self.objects is not None or bool(self.mask_names)

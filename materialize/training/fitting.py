@@ -75,10 +75,11 @@ def fit(
         model: from the loader's images to (n, k) probabilities; whatever it was compiled with is
             replaced. It ends with the weights of the last or of the best epoch, as
             ``settings.keep`` says. After a kill, make it as it was made before.
-        training: epoch e of the training is epoch e of the loader.
+        training: epoch e of the training is epoch e of the loader. Where its images have weights of
+            their own, the loss counts them so, times the weight of the class.
         settings: how it is trained. Their model, batch size and standardisation have become the
             model and the loader; here they are only compared with a checkpoint's.
-        validation: untouched images, evaluated after each epoch.
+        validation: untouched images, evaluated after each epoch; each counts once.
         directory: where the checkpoint and the best weights go; nothing is written without one.
         progress: called as images are trained on.
         on_epoch: called before the first step, and after each epoch once it is saved.
@@ -119,6 +120,7 @@ def _run(  # the parts of a training, put together
         model, training, validation, settings, steps, directory,
         targets=soft_labels(count, settings.label_smoothing),
         weights=class_weights(settings, samples.labels, count),
+        weight_field=samples.schema.weight,
         inputs=inputs,
         standing=Standing(initial_weights_digest=inputs["initial_weights"]),
     )  # fmt: skip
@@ -139,6 +141,8 @@ class _Run:
     """(k, k) soft label of each class."""
     weights: NDArray[np.float32] | None
     """(k,) what an image of each class counts."""
+    weight_field: str | None
+    """Which field of a batch says what each image counts besides."""
     inputs: dict[str, Any]
     """What decides the weights."""
     standing: Standing
@@ -208,6 +212,9 @@ class _Run:
     def step(self, batch: Batch) -> tuple[float, float]:
         """Trains on one batch; gives its mean loss and its accuracy."""
         weights = None if self.weights is None else spread_labels(self.weights, batch)
+        if self.weight_field is not None:
+            own = batch.fields[self.weight_field]
+            weights = own if weights is None else weights * own
         loss, accuracy = self.model.train_on_batch(
             batch.images, spread_labels(self.targets, batch), weights
         )

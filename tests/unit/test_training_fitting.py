@@ -214,6 +214,27 @@ def test_a_loss_that_is_no_number_ends_the_training():
         fit(model, images, cases.settings())
 
 
+@pytest.mark.parametrize("beside", [None, (2.0, 1.0, 0.5)], ids=["alone", "times the class"])
+def test_weights_of_images_count_as_weights_of_classes_do(beside):
+    """The tables of weights are of classes here, so that the option says the same."""
+
+    def digest(own, of_classes):
+        given = {} if own is None else {"weights": own}
+        settings = cases.settings(1, class_weights=of_classes)
+        return fit(cases.model(), cases.loader(**given), settings).weights_digest
+
+    own = (1.0, 4.0, 0.25)
+    whole = own if beside is None else tuple(a * b for a, b in zip(own, beside, strict=True))
+    assert digest(own, beside) == digest(None, whole) != digest(None, beside)
+
+
+def test_weights_of_images_are_part_of_what_is_trained_on():
+    """So that no checkpoint of others is taken over."""
+    identities = [cases.loader(weights=own).identity() for own in ((1, 2, 3), (1, 2, 4))]
+    assert identities[0] != identities[1]
+    assert "sample_weights" not in cases.loader().identity()
+
+
 def test_class_weights_change_the_loss_as_keras_does():
     """An image of class c counts weights[c]."""
     labels = np.array([0, 0, 0, 1], np.int32)

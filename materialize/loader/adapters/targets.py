@@ -105,11 +105,11 @@ class Targets:
             else whole_number("max_objects", form.max_objects, 1, 2**31)
         )
         is_dict = bool(names) and not isinstance(chosen, str)
-        every = loader.samples.schema.fields
-        fields = tuple(field for field in every if field.name in names)
-        weight = next((field.name for field in every if field.kind == "weight"), None)
+        schema = loader.samples.schema
+        fields = tuple(field for field in schema.fields if field.name in names)
         return cls(
-            num_classes, form.one_hot or loader.is_mixing, names, is_dict, most, fields, weight,
+            num_classes, form.one_hot or loader.is_mixing, names, is_dict, most, fields,
+            schema.weight,
         )  # fmt: skip
 
     def beside(self, batch: Batch, dtype: DTypeLike = np.int32) -> Any:
