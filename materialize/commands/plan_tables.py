@@ -9,7 +9,7 @@ import click
 from materialize.console import duration, size
 
 if TYPE_CHECKING:
-    from materialize.estimation.choices import Choice
+    from materialize.estimation.choices import Choice, Option
     from materialize.estimation.estimates import CodecEstimate, Estimate
     from materialize.estimation.intervals import Interval
     from materialize.estimation.planner import PlanReport
@@ -84,14 +84,21 @@ def _money(interval: "Interval", currency: str) -> str:
 
 
 def _print_codecs(estimate: "Estimate", choice: "Choice | None") -> None:
-    rejected = {} if choice is None else {o.codec: o.rejected for o in choice.options}
+    remarks = {} if choice is None else {o.codec: _remark(o, choice) for o in choice.options}
     header = ("codec", "bytes", "ratio", "encode", "decode", "build", "epoch", "month", "")
-    rows = []
-    for codec in estimate.codecs:
-        is_chosen = choice is not None and choice.codec == codec.name
-        remark = "chosen" if is_chosen else rejected.get(codec.name, "")
-        rows.append((*_codec_cells(codec, estimate), remark or _loss(codec)))
+    rows = [
+        (*_codec_cells(codec, estimate), remarks.get(codec.name) or _loss(codec))
+        for codec in estimate.codecs
+    ]
     grid("Codecs", header, rows)
+
+
+def _remark(option: "Option", choice: "Choice") -> str:
+    if option.codec == choice.codec:
+        return "chosen"
+    if not option.rejected and option.copies != choice.copies:
+        return f"allows {_copies(option.copies)}"
+    return option.rejected
 
 
 def _codec_cells(codec: "CodecEstimate", estimate: "Estimate") -> tuple[str, ...]:

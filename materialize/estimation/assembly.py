@@ -74,8 +74,8 @@ def assemble(
     *,
     before_s: Mapping[str, float],
     progress: Progress | None = None,
-) -> tuple[Estimate, Forecast]:
-    """The estimate of a recipe.
+) -> "Assembly":
+    """Samples and measures what estimates of a recipe are computed from.
 
     Args:
         pool: where images can be drawn; None if there is no source, which raw pixels do without.
@@ -86,9 +86,6 @@ def assemble(
         before_s: wall seconds before the first shard that are not measured here: of the ``scan``,
             and of the ``start``, in which a process loads compiled kernels.
         progress: called as images are drawn, for the stage ``sample``.
-
-    Returns:
-        The estimate, and what it was computed from: more can be asked of that.
 
     Raises:
         SizeMismatchError: the images differ in size where they must not.
@@ -110,7 +107,26 @@ def assemble(
     sizes = measure_targets(pool, census, pipeline)
     forecast = Forecast(census, pipeline, recipe, sample, sizes)
     machine = _machine(pool, forecast, bench, inquiry)
-    return _stated(forecast, machine, inquiry, names, before_s), forecast
+    return Assembly(forecast, machine, inquiry, names, before_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """All that was measured, of which estimates are made."""
+
+    forecast: Forecast
+    machine: "_Machine"
+    inquiry: Inquiry
+    names: tuple[str, ...]
+    """The codecs that were tried."""
+    before_s: Mapping[str, float]
+
+    def estimate(self, *, codec: str | None = None, copies: int | None = None) -> Estimate:
+        """Of the recipe, or of it with another of the codecs or fewer copies."""
+        recipe = self.forecast.recipe
+        asked = replace(recipe, codec=codec or recipe.codec, copies=copies or recipe.copies)
+        forecast = replace(self.forecast, recipe=asked)
+        return _stated(forecast, self.machine, self.inquiry, self.names, self.before_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +134,16 @@ class _Machine:
     """What was measured of this machine."""
 
     pace: Pace | None
+    codec: str
+    """Of the shards that were timed."""
     reading: Reading
     bench: Bench
 
     def extra_row_s(self, forecast: Forecast, codec: str) -> float:
-        """What a codec takes longer than the recipe's own for each stored image."""
-        own = forecast.recipe.codec
-        if self.pace is None or codec == own:
+        """What a codec takes longer than the one that was timed, for each stored image."""
+        if self.pace is None or codec == self.codec:
             return 0.0
-        return self._encoding_s(forecast, codec) - self._encoding_s(forecast, own)
+        return self._encoding_s(forecast, codec) - self._encoding_s(forecast, self.codec)
 
     def _encoding_s(self, forecast: Forecast, codec: str) -> float:
         """To encode, hash and write one stored image."""
@@ -172,7 +189,7 @@ def _machine(pool: Pool | None, forecast: Forecast, bench: Bench, inquiry: Inqui
         threads=inquiry.crew.workers,
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     )  # fmt: skip
-    return _Machine(pace, reading, bench)
+    return _Machine(pace, recipe.codec, reading, bench)
 
 
 def _stated(

@@ -18,6 +18,8 @@ from materialize.estimation.forecasts import Forecast
 from materialize.estimation.intervals import Interval
 from materialize.estimation.money import StorageTerms, month_cost
 
+_LOSES = "loses"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
@@ -190,7 +192,7 @@ def _unfit(codec: CodecEstimate, wishes: Wishes) -> str:
     if codec.fidelity_db < wishes.fidelity_db:
         wanted = "nothing may be lost" if wishes.fidelity_db == inf else (
             f"{wishes.fidelity_db:g} dB are asked for")  # fmt: skip
-        return f"loses: PSNR {codec.fidelity_db:.1f} dB, and {wanted}"
+        return f"{_LOSES}: PSNR {codec.fidelity_db:.1f} dB, and {wanted}"
     wanted_rate = wishes.trainer_images_per_s
     if wanted_rate is not None and codec.images_per_s < wanted_rate:
         return f"feeds {codec.images_per_s:,.0f} images/s, and the trainer takes {wanted_rate:,.0f}"
@@ -260,8 +262,13 @@ def _reason(best: Option, left: list[Option], estimate: Estimate, wishes: Wishes
 
 
 def _nothing(considered: list[Option], wishes: Wishes) -> str:
-    smallest = min(considered, key=lambda option: option.stored_bytes.value)
+    # Of what may be lost is spoken only where everything loses.
+    lossless = [option for option in considered if not option.rejected.startswith(_LOSES)]
+    smallest = min(lossless or considered, key=lambda option: option.stored_bytes.value)
     advice = "allow more, ask for fewer copies" if wishes.has_budget else "ask for less"
-    if wishes.fidelity_db == inf:
+    if wishes.is_codec_open and wishes.fidelity_db == inf:
         advice += ", or accept some loss with --fidelity psnr:40"
+    if not wishes.is_codec_open:
+        advice += ", or let --codec auto look for another codec"
+        return f"{smallest.codec} does not keep to this: {smallest.rejected}; {advice}."
     return f"No codec keeps to this: {smallest.codec}, the smallest, {smallest.rejected}; {advice}."

@@ -77,7 +77,8 @@ class Forecast:
                 pixels = [Interval.exact(part) for part in shared_out(int(total.value), rows)]
             else:
                 split = self._seen.splits[layout.drawn_from]
-                pixels = split.class_totals(recipe.codec, layout.kind, rows)
+                copies = layout.num_copies if layout.kind == "copy" else None
+                pixels = split.class_totals(recipe.codec, layout.kind, rows, copies)
                 known = sum(interval.value for interval in pixels)
                 pixels = [interval.scaled(total.value / known) for interval in pixels]
             beside = shared_out(self.structure(layout, recipe), rows)

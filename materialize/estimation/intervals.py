@@ -125,7 +125,7 @@ def total_bytes(
     ratio = float(means.sum()) / seen
     value = ratio * total_rows * whole.num_copies
     is_every_cluster = drawn >= whole.num_clusters
-    if is_every_cluster and copies >= whole.num_copies:
+    if is_every_cluster and copies == whole.num_copies:
         # Summed and not computed from the ratio, which would round.
         return Interval.exact(float(values.sum()) if total_rows == seen else value)
     if drawn < 2 and not (is_every_cluster and copies > 1):
@@ -153,7 +153,8 @@ def _variance(
         variance = clusters**2 * unseen * float((residuals**2).sum()) / (drawn - 1) / drawn
     if copies > 1:
         within = values.var(axis=1, ddof=1).sum()
-        left_out = max(1 - copies / whole.num_copies, 0.0)
+        # Of more copies than there will be, those that will be are as good as unseen.
+        left_out = 1 - copies / whole.num_copies if copies <= whole.num_copies else 1.0
         variance += clusters / drawn * left_out * float(within) / copies
     return variance, drawn * (copies - 1) if is_every_cluster and copies > 1 else drawn - 1
 

@@ -43,6 +43,7 @@ class PlanReport:
     """What a build would take, and what to build."""
 
     estimate: Estimate
+    """Of what was chosen, where something was left open and keeps to the wishes."""
     choice: Choice | None
     """None where nothing was left open and nothing limits it."""
 
@@ -124,7 +125,7 @@ def plan_dataset(  # noqa: PLR0913  # what, how far and within what are differen
         )
     pool, census, scan_s = _counted(opened, scanning, extent, inquiry, progress)  # type: ignore[arg-type]
     kernels_s = _kernels_seconds(used, recipe, census)
-    estimate, forecast = assemble(
+    assembly = assemble(
         pool,
         census,
         used,
@@ -133,9 +134,11 @@ def plan_dataset(  # noqa: PLR0913  # what, how far and within what are differen
         before_s={"scan": scan_s, "start": kernels_s},
         progress=progress,
     )
-    choice = None
+    estimate, choice = assembly.estimate(), None
     if is_open and inquiry.terms is not None:
-        choice = choose(estimate, forecast, wishes, inquiry.terms)
+        choice = choose(estimate, assembly.forecast, wishes, inquiry.terms)
+        if choice.codec is not None:
+            estimate = assembly.estimate(codec=choice.codec, copies=choice.copies)
     return PlanReport(estimate, choice)
 
 
@@ -167,7 +170,7 @@ def estimate_build(
         RecordReadError: a record changed since the scan, or cannot be read.
     """
     pool = ScannedPool(source, population)
-    estimate, _ = assemble(
+    return assemble(
         pool,
         census_of(population),
         pipeline,
@@ -175,8 +178,7 @@ def estimate_build(
         inquiry,
         before_s={"scan": scan_s},
         progress=progress,
-    )
-    return estimate
+    ).estimate()
 
 
 def _counted(

@@ -37,6 +37,8 @@ class SplitSample:
     num_clusters: int
     """That the sample was drawn from."""
     num_copies: int
+    is_entire: bool
+    """Whether every copy of every cluster is seen, copies in order."""
     labels: list[NDArray[np.int64]] = field(default_factory=list)
     """(classes,) images of each class, by cluster."""
     seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
@@ -60,18 +62,23 @@ class SplitSample:
             kind: ``copy`` or ``original``.
             copies: of another number of copies than the sample was drawn for.
         """
-        return total_bytes(self.seen[codec, kind].table, self.rows, self._whole(kind, copies))
+        whole = self._whole(kind, copies)
+        return total_bytes(self._table(codec, kind, whole), self.rows, whole)
 
-    def class_totals(self, codec: str, kind: str, num_rows: NDArray[np.int64]) -> list[Interval]:
+    def class_totals(
+        self, codec: str, kind: str, num_rows: NDArray[np.int64], copies: int | None = None
+    ) -> list[Interval]:
         """Encoded bytes of every class: its share, by images, of every block it is in.
 
         Args:
             codec: its name.
             kind: ``copy`` or ``original``.
             num_rows: (classes,) images in the split.
+            copies: of another number of copies than the sample was drawn for.
         """
         rows, labels = self.rows, np.stack(self.labels).astype(np.float64)
-        table, whole = self.seen[codec, kind].table, self._whole(kind, None)
+        whole = self._whole(kind, copies)
+        table = self._table(codec, kind, whole)
         spread = float((table.mean(axis=1) / rows).std()) * whole.num_copies
         found = []
         for count, here in zip(num_rows.tolist(), labels.T, strict=True):
@@ -84,6 +91,11 @@ class SplitSample:
                 shares = table * (here / rows)[:, None]
                 found.append(total_bytes(shares, here, whole, domain_rows=count))
         return found
+
+    def _table(self, codec: str, kind: str, whole: Whole) -> NDArray[np.float64]:
+        """(clusters, copies) bytes; of the first copies alone where all were seen, in order."""
+        table = self.seen[codec, kind].table
+        return table[:, : whole.num_copies] if self.is_entire else table
 
     def _whole(self, kind: str, copies: int | None) -> Whole:
         copies = (copies or self.num_copies) if kind == "copy" else 1

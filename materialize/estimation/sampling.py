@@ -216,7 +216,7 @@ def _strata(
         most = max(int(effort.images * share) // grid.cluster_rows, 2)
         sample = SplitSample(
             split, num_rows, Grid(num_rows, run_rows, grid.cluster_rows).num_clusters,
-            max(layout.num_copies for layout in here),
+            max(layout.num_copies for layout in here), is_entire,
         )  # fmt: skip
         sample.seen = {key: Seen() for key in blocks}
         order = _chance(effort.seed, grid.num_clusters, grid.num_clusters if is_entire else most)

@@ -4,12 +4,15 @@ from dataclasses import replace
 from decimal import Decimal
 from math import inf
 
+import numpy as np
 import pytest
 
 from materialize.accounting.prices import read_prices
+from materialize.builder import build_dataset
 from materialize.errors import BudgetError, StorageError
 from materialize.estimation.assembly import Inquiry
 from materialize.estimation.choices import Wishes, check_budget
+from materialize.estimation.intervals import Interval
 from materialize.estimation.money import StorageTerms
 from materialize.estimation.planner import plan_dataset
 from materialize.estimation.sampling import Effort
@@ -67,6 +70,22 @@ def test_with_a_budget_the_codec_that_takes_least_is_chosen():
     left = {option.codec: option for option in choice.options if not option.rejected}
     assert choice.codec == min(left, key=lambda name: left[name].stored_bytes.value)
     assert "jpeg-90" not in left
+
+
+def test_the_estimate_is_of_what_was_chosen(tmp_path):
+    """To the byte, where every image was seen, though more copies of them were tried."""
+    images = np.random.default_rng(0).integers(0, 4, (120, 12, 12, 1), np.uint8)
+    asked = Inquiry(terms=TERMS, epochs=9)
+    wishes = Wishes(budget_bytes=60_000, is_codec_open=True, are_copies_open=True)
+    report = plan_dataset(images, "digits", Recipe(copies=9), asked, wishes=wishes)
+    estimate, choice = report.estimate, report.choice
+    assert 1 < choice.copies < 9
+    assert (estimate.codec, estimate.copies) == (choice.codec, choice.copies)
+    build_dataset(images, tmp_path, "digits", Recipe(copies=choice.copies, codec=choice.codec))
+    written = sum(path.stat().st_size for path in tmp_path.glob("shards/*"))
+    assert estimate.stored_bytes == Interval.exact(written)
+    assert sum(part.value for part in estimate.by_class.values()) == pytest.approx(written)
+    assert written <= 60_000
 
 
 def test_without_a_budget_the_fastest_codec_is_chosen():
