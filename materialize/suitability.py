@@ -286,7 +286,8 @@ def _gap_findings(partition: Partition, where: str, expected: Sequence[str]) -> 
         if missing and any(counts):
             gaps.append(f"{label or 'all'} ({first_few(missing, shown=_NAMED)})")
     if gaps:
-        message = f"{len(gaps)} classes have no image in some of the {where}: "
+        have = "class has" if len(gaps) == 1 else "classes have"
+        message = f"{len(gaps)} {have} no image in some of the {where}: "
         advice = "add images, divide the groups that are too large, or ask for fewer parts"
         yield Finding("warning", where, message + first_few(gaps, shown=_NAMED), advice)
 
