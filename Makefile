@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+# One more than there are processors: tests also wait for disks and for each other.
+PROCESSES := $(shell $(PYTHON) -c "import os; print(min(os.cpu_count() + 1, 5))")
 INSTALL = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test check bench bench-peers clean
@@ -11,7 +13,7 @@ demo: $(VENV)/.train  ## build, verify and account the embedded digits, train on
 	$(BIN)/materialize demo --output demo
 
 test: check  ## lint, types and every test
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

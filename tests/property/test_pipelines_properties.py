@@ -29,6 +29,7 @@ from tests.property.strategies import (
 )
 
 checked = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+staged = settings(checked, max_examples=100)  # examples of several stages take a tenth of a second
 
 
 @checked
@@ -65,7 +66,7 @@ def test_the_kernel_equals_its_twin_for_float32(pipeline, images, value_range):
     np.testing.assert_array_equal(fast, plain)
 
 
-@checked
+@staged
 @given(staged_pipelines(), batches())
 def test_stages_equal_their_twins(pipeline, images):
     """Whatever fuses, stands alone, is spared or is mixed."""
@@ -74,7 +75,7 @@ def test_stages_equal_their_twins(pipeline, images):
     np.testing.assert_array_equal(fast, run(pipeline, images, parameters, plain=True))
 
 
-@checked
+@staged
 @given(staged_pipelines(), batches())
 def test_a_staged_image_does_not_depend_on_its_batch(pipeline, images):
     """A row is what it is alone, with its partner wherever that is."""

@@ -35,7 +35,13 @@ def asked(request, tmp_path_factory, model):
     child = subprocess.run(
         [sys.executable, "-m", "tests.backend_cases", str(folder)],
         cwd=ROOT, capture_output=True, text=True, check=False,
-        env={**os.environ, "KERAS_BACKEND": request.param},
+        env={
+            **os.environ,
+            "KERAS_BACKEND": request.param,
+            # JAX compiles a training step for each of the trainings otherwise, seconds each.
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        },
     )  # fmt: skip
     assert child.returncode == 0, child.stderr[-2000:]
     return folder, json.loads(child.stdout)
