@@ -215,7 +215,7 @@ def _label_findings(population: Population, allow_conflicts: bool) -> Iterator[F
         absent = [n for n, c in zip(population.class_names, counts, strict=True) if not c]
         if absent:
             named = first_few(absent, shown=_NAMED)
-            message = f"{len(absent)} classes have no training image: {named}"
+            message = f"{_classes_have(len(absent))} no training image: {named}"
             yield Finding("warning", "labels", message, "add images, or remove the classes")
 
 
@@ -277,6 +277,10 @@ def _folded(population: Population, folds: int, seed: int) -> tuple[NDArray[np.i
     return numbers, partition_of(population, rows, numbers, names)
 
 
+def _classes_have(count: int) -> str:
+    return "1 class has" if count == 1 else f"{count} classes have"
+
+
 def _gap_findings(partition: Partition, where: str, expected: Sequence[str]) -> Iterator[Finding]:
     """Classes of which some parts have no image."""
     gaps = []
@@ -286,8 +290,7 @@ def _gap_findings(partition: Partition, where: str, expected: Sequence[str]) -> 
         if missing and any(counts):
             gaps.append(f"{label or 'all'} ({first_few(missing, shown=_NAMED)})")
     if gaps:
-        have = "class has" if len(gaps) == 1 else "classes have"
-        message = f"{len(gaps)} {have} no image in some of the {where}: "
+        message = f"{_classes_have(len(gaps))} no image in some of the {where}: "
         advice = "add images, divide the groups that are too large, or ask for fewer parts"
         yield Finding("warning", where, message + first_few(gaps, shown=_NAMED), advice)
 

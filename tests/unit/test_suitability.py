@@ -82,7 +82,7 @@ def test_bad_images_are_an_error_beyond_the_limit_and_a_warning_below_it():
 def test_classes_without_training_images_are_named():
     source = {"train": (images(2), np.array([0, 0])), "test": (images(2, seed=1), np.array([0, 1]))}
     messages = [finding.message for finding in report_on(source).findings]
-    assert messages == ["1 classes have no training image: 1"]
+    assert messages == ["1 class has no training image: 1"]
 
 
 def test_the_pipeline_is_held_against_the_images():
@@ -163,7 +163,7 @@ def test_classes_smaller_than_the_folds_are_named():
     report = report_on((images(9), np.array([0] * 7 + [1] * 2)), folds=3)
     (finding,) = report.findings
     assert (finding.severity, finding.where) == ("warning", "folds")
-    assert finding.message.startswith("1 classes have no image in some of the folds: 1 (fold ")
+    assert finding.message.startswith("1 class has no image in some of the folds: 1 (fold ")
 
 
 def test_more_folds_than_images_are_an_error():
